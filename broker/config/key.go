@@ -317,3 +317,7 @@ func GzipLevel() Check {
 		return nil
 	}}
 }
+
+// CheckFunc accepts what ok accepts: it gets the parsed value, and its error
+// completes "invalid value X for NAME: ...".
+func CheckFunc(text string, ok func(v any) error) Check { return Check{text, ok} }
