@@ -49,12 +49,13 @@ type Config struct {
 	FetchSessionCacheSlots       int32  `config:"max.incremental.fetch.session.cache.slots"`
 
 	// Topics.
-	AutoCreateTopicsEnable   bool  `config:"auto.create.topics.enable"`
-	NumPartitions            int32 `config:"num.partitions"`
-	DefaultReplicationFactor int32 `config:"default.replication.factor"`
-	DeleteTopicEnable        bool  `config:"delete.topic.enable"`
-	MaxTopics                int32 `config:"max.topics"`
-	MaxPartitions            int32 `config:"max.partitions"`
+	AutoCreateTopicsEnable       bool  `config:"auto.create.topics.enable"`
+	NumPartitions                int32 `config:"num.partitions"`
+	DefaultReplicationFactor     int32 `config:"default.replication.factor"`
+	DeleteTopicEnable            bool  `config:"delete.topic.enable"`
+	MaxTopics                    int32 `config:"max.topics"`
+	MaxRequestPartitionSizeLimit int32 `config:"max.request.partition.size.limit"`
+	MaxPartitions                int32 `config:"max.partitions"`
 
 	// The log: most are the broker's defaults for topic configs.
 	LogRetentionMs                 *int64   `config:"log.retention.ms"` // see RetentionMs
@@ -163,11 +164,18 @@ func (c *Config) Text(name string) (text string, ok bool) {
 	if text, ok = c.other[name]; ok {
 		return text, true
 	}
+	if ours, ok := aliases[name]; ok {
+		return c.Text(ours)
+	}
 	if k := Lookup(name); k != nil && !k.Null {
 		return k.Default, true
 	}
 	return "", false
 }
+
+// aliases are settings of Apache Kafka that go by another name here; they are
+// shown with the value of that one.
+var aliases = map[string]string{"broker.id": "node.id", "log.dir": "data.dir", "log.dirs": "data.dir"}
 
 // With returns a copy of c with values set over it, checked one by one and as a
 // whole. What c was given (Given) stays as it is.

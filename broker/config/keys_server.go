@@ -65,6 +65,8 @@ func serverKeys() []Key {
 			Doc: "The replicas of a partition. One broker holds one replica; durability comes from storage.sync."},
 		{Name: "delete.topic.enable", Type: Boolean, Default: "true",
 			Doc: "Whether topics may be deleted."},
+		{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Check: Between(1, maxInt),
+			Doc: "The most partitions in one answer to DescribeTopicPartitions; the client asks for the rest."},
 		{Name: "max.topics", Type: Int, Default: "20000", Check: Between(1, maxInt), Ours: true,
 			Doc: "The most topics. Creating one more is refused with POLICY_VIOLATION."},
 		{Name: "max.partitions", Type: Int, Default: "100000", Check: Between(1, maxInt), Ours: true,
