@@ -276,7 +276,7 @@ func TestHugeClaimsCostNothing(t *testing.T) {
 			if _, err := readAll(b); err == nil {
 				t.Error("it was read")
 			}
-			if got := allocatedBytes(func() { _, _ = readAll(b) }); got > 64<<10 {
+			if got := allocatedBytes(func() { _, _ = readAll(b) }); got > 8<<20 {
 				t.Errorf("reading it allocates %d bytes", got)
 			}
 		})
