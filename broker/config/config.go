@@ -27,6 +27,7 @@ type Config struct {
 	Listeners                   string  `config:"listeners"`
 	AdvertisedListeners         *string `config:"advertised.listeners"`
 	ListenerSecurityProtocolMap string  `config:"listener.security.protocol.map"`
+	AdminListener               string  `config:"admin.listener"`
 	DataDir                     string  `config:"data.dir"`
 	LoggingLevel                string  `config:"logging.level"`
 	LoggingFormat               string  `config:"logging.format"`

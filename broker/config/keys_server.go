@@ -22,6 +22,8 @@ func serverKeys() []Key {
 			Doc: "What clients are told to connect to, in the form of listeners and for the same names. Unset: the listeners themselves, which then need a host that clients can reach (not 0.0.0.0)."},
 		{Name: "listener.security.protocol.map", Type: String, Default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
 			Doc: "Which security protocol each listener name stands for, as NAME:PROTOCOL, comma-separated. Only PLAINTEXT listeners are served so far."},
+		{Name: "admin.listener", Type: String, Default: "127.0.0.1:9644", Check: NonEmpty(), Ours: true,
+			Doc: "Where /healthz, /readyz and /metrics are served, as HOST:PORT; port 0 means any free port."},
 		{Name: "data.dir", Type: String, Default: "./streamweir-data", Check: NonEmpty(), Ours: true,
 			Doc: "The directory of everything that is stored. One process at a time may use it."},
 		{Name: "logging.level", Type: String, Default: "info", Check: OneOf("debug", "info", "warn", "error"), Ours: true,
