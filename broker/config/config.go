@@ -22,15 +22,15 @@ import (
 // A pointer is nil while the setting has no value.
 type Config struct {
 	// The server and its place.
-	NodeID                      int32   `config:"node.id"`
-	ClusterID                   string  `config:"cluster.id"` // empty: made at the first start and kept
-	Listeners                   string  `config:"listeners"`
-	AdvertisedListeners         *string `config:"advertised.listeners"`
-	ListenerSecurityProtocolMap string  `config:"listener.security.protocol.map"`
-	AdminListener               string  `config:"admin.listener"`
-	DataDir                     string  `config:"data.dir"`
-	LoggingLevel                string  `config:"logging.level"`
-	LoggingFormat               string  `config:"logging.format"`
+	NodeID                      int32    `config:"node.id"`
+	ClusterID                   string   `config:"cluster.id"` // empty: made at the first start and kept
+	Listeners                   []string `config:"listeners"`
+	AdvertisedListeners         []string `config:"advertised.listeners"` // nil: the listeners
+	ListenerSecurityProtocolMap string   `config:"listener.security.protocol.map"`
+	AdminListener               string   `config:"admin.listener"`
+	DataDir                     string   `config:"data.dir"`
+	LoggingLevel                string   `config:"logging.level"`
+	LoggingFormat               string   `config:"logging.format"`
 
 	// Storage.
 	StorageSync         string `config:"storage.sync"`
@@ -159,6 +159,9 @@ func (c *Config) Text(name string) (text string, ok bool) {
 				return "", false
 			}
 			v = v.Elem()
+		}
+		if v.Kind() == reflect.Slice && v.IsNil() {
+			return "", false
 		}
 		return format(v.Interface()), true
 	}
