@@ -14,43 +14,31 @@ import (
 // observedCodes has the answer of Apache Kafka.
 type producedCase struct {
 	name    string
-	topic   string // a key of kafkaTopics
+	topic   string // see topicRules
 	version int16  // of Produce; 0 is 9
 	records func(now int64) []byte
 }
 
-// kafkaTopics holds the configs with which the topics of the cases were made.
-var kafkaTopics = map[string]map[string]string{
-	"plain":     {},
-	"compacted": {"cleanup.policy": "compact"},
-	"append":    {"message.timestamp.type": "LogAppendTime"},
-	"small":     {"max.message.bytes": "2000"},
-	"recent":    {"message.timestamp.before.max.ms": "3600000"},
-	"tolz4":     {"compression.type": "lz4"},
-	"tonone":    {"compression.type": "uncompressed"},
-	"smallnone": {"compression.type": "uncompressed", "max.message.bytes": "2000"},
-}
-
 const anHour = int64(3_600_000)
 
-// topicRules are the same configs as rules. Kafka's default for
-// message.timestamp.after.max.ms is an hour.
+// topicRules are the configs with which the topics of the cases were made, as
+// rules. Kafka's default for message.timestamp.after.max.ms is an hour.
 func topicRules(topic string, now int64) Rules {
 	r := Rules{MaxMessageBytes: 1048588, BeforeMaxMs: math.MaxInt64, AfterMaxMs: anHour, Now: now}
 	switch topic {
-	case "compacted":
+	case "compacted": // cleanup.policy=compact
 		r.Compacted = true
-	case "append":
+	case "append": // message.timestamp.type=LogAppendTime
 		r.TimestampType = LogAppendTime
-	case "small":
+	case "small": // max.message.bytes=2000
 		r.MaxMessageBytes = 2000
-	case "recent":
+	case "recent": // message.timestamp.before.max.ms=3600000
 		r.BeforeMaxMs = anHour
-	case "tolz4":
+	case "tolz4": // compression.type=lz4
 		r.Target = Target{Recompress: true, Codec: CodecLZ4}
-	case "tonone":
+	case "tonone": // compression.type=uncompressed
 		r.Target = Target{Recompress: true}
-	case "smallnone":
+	case "smallnone": // compression.type=uncompressed, max.message.bytes=2000
 		r.Target = Target{Recompress: true}
 		r.MaxMessageBytes = 2000
 	}
