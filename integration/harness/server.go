@@ -125,6 +125,9 @@ func newServer(t testing.TB, opts ...Option) *Server {
 // default settings and is never restarted.
 func Shared(t testing.TB) *Server {
 	t.Helper()
+	if !AgainstKafka() {
+		Binary(t) // before the lock: it may end the test
+	}
 	process.mu.Lock()
 	defer process.mu.Unlock()
 	if s := process.shared; s != nil {
@@ -134,11 +137,6 @@ func Shared(t testing.TB) *Server {
 	if addr := os.Getenv(envBootstrap); addr != "" {
 		process.shared = &Server{name: "external", kafka: addr}
 		return process.shared
-	}
-	if !AgainstKafka() {
-		process.mu.Unlock()
-		Binary(t)
-		process.mu.Lock()
 	}
 	dir, err := os.MkdirTemp("", "streamweir-shared-")
 	if err != nil {
