@@ -148,7 +148,7 @@ func checkHeader(b Batch, rules *Rules) error {
 // recordCheck goes through the records of a batch and gathers what is wrong
 // with them.
 type recordCheck struct {
-	win          window
+	scan         scanner
 	offsetsWrong bool
 	maxTimestamp int64
 	maxDelta     int32
@@ -157,22 +157,15 @@ type recordCheck struct {
 	badTime      bool
 }
 
-// recordFacts is all that the rules ask of one record.
-type recordFacts struct {
-	timestampDelta int64
-	offsetDelta    int32
-	nullKey        bool
-}
-
 func (c *recordCheck) run(b Batch, rules *Rules) error {
-	if err := c.win.open(b, rules.DecompressedLimit); err != nil {
+	if err := c.scan.win.open(b, rules.DecompressedLimit); err != nil {
 		return decompressionError(b.Codec(), err)
 	}
-	defer c.win.close()
+	defer c.scan.win.close()
 	c.maxTimestamp, c.maxDelta = NoTimestamp, -1
 	first := b.FirstTimestamp()
 	for i := range b.NumRecords() {
-		f, ok := c.next()
+		f, ok := c.scan.next()
 		if !ok {
 			return c.malformed(i)
 		}
@@ -193,18 +186,18 @@ func (c *recordCheck) run(b Batch, rules *Rules) error {
 			}
 		}
 	}
-	if c.win.need(1) {
+	if c.scan.win.need(1) {
 		return refuse(kerr.InvalidRecord, "bytes follow the last of the %d records that the batch declares", b.NumRecords())
 	}
-	if err := c.win.failure(); err != nil {
+	if err := c.scan.win.failure(); err != nil {
 		return decompressionError(b.Codec(), err)
 	}
 	return c.verdict()
 }
 
 func (c *recordCheck) malformed(i int32) error {
-	if err := c.win.failure(); err != nil {
-		return decompressionError(c.win.codec, err)
+	if err := c.scan.win.failure(); err != nil {
+		return decompressionError(c.scan.win.codec, err)
 	}
 	return refuse(kerr.InvalidRecord, "record %d of the batch is malformed", i)
 }
@@ -227,81 +220,6 @@ func (c *recordCheck) verdict() error {
 	err := refuse(code, "%d records are refused; the first is record %d: %s", c.refused, c.errs[0].Index, c.errs[0].Message)
 	err.Records = c.errs
 	return err
-}
-
-// next reads the next record. A record that fits into the window is read at
-// one go; a larger one is passed through it.
-func (c *recordCheck) next() (f recordFacts, ok bool) {
-	w := &c.win
-	size, ok := w.varint()
-	if !ok || size < 0 {
-		return f, false
-	}
-	if w.src != nil && int(size) > windowSize {
-		return c.pass(int64(size))
-	}
-	if !w.need(int(size)) {
-		return f, false
-	}
-	cur := cursor{b: w.buf[w.r : w.r+int(size)]}
-	w.r += int(size)
-	cur.byte() // attributes, which no record uses
-	f.timestampDelta = cur.varlong()
-	f.offsetDelta = cur.varint()
-	keySize := cur.varint()
-	f.nullKey = keySize < 0
-	cur.take(keySize)
-	cur.take(cur.varint())
-	headers := cur.varint()
-	if cur.bad || headers < 0 || int(headers) > len(cur.b)-cur.i {
-		return f, false
-	}
-	for range headers {
-		n := cur.varint()
-		if n < 0 {
-			return f, false
-		}
-		cur.take(n)
-		cur.take(cur.varint())
-		if cur.bad {
-			return f, false
-		}
-	}
-	return f, !cur.bad && cur.i == len(cur.b)
-}
-
-// pass reads a record of size bytes of which the window holds only a part.
-func (c *recordCheck) pass(size int64) (f recordFacts, ok bool) {
-	w := &c.win
-	end := w.pos() + size
-	take := func(n int32, fits bool) bool {
-		return fits && (n < 0 || w.pos()+int64(n) <= end && w.skip(int(n)))
-	}
-	if !w.skip(1) { // attributes
-		return f, false
-	}
-	if f.timestampDelta, ok = w.varlong(); !ok {
-		return f, false
-	}
-	if f.offsetDelta, ok = w.varint(); !ok {
-		return f, false
-	}
-	keySize, ok := w.varint()
-	f.nullKey = keySize < 0
-	if !take(keySize, ok) || !take(w.varint()) {
-		return f, false
-	}
-	headers, ok := w.varint()
-	if !ok || headers < 0 || int64(headers) > end-w.pos() {
-		return f, false
-	}
-	for range headers {
-		n, ok := w.varint()
-		if n < 0 || !take(n, ok) || !take(w.varint()) {
-			return f, false
-		}
-	}
-	return f, w.pos() == end
 }
 
 // rewrite makes a batch anew, with the compression that the topic wants and
