@@ -307,16 +307,11 @@ func OneOfFold(texts ...string) Check {
 	}}
 }
 
-// SomeOf accepts lists of these texts, each at most once.
+// SomeOf accepts lists of these texts.
 func SomeOf(texts ...string) Check {
 	list := strings.Join(texts, ", ")
 	return Check{"any of " + list, func(v any) error {
-		seen := map[string]bool{}
 		for _, got := range v.([]string) {
-			if seen[got] {
-				return fmt.Errorf("%s stands in it twice", got)
-			}
-			seen[got] = true
 			if OneOf(texts...).ok(got) != nil {
 				return fmt.Errorf("each entry must be one of %s", list)
 			}

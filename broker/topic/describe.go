@@ -42,13 +42,13 @@ type EntrySynonym struct {
 }
 
 // DescribeTopic describes the configs of a topic, in order of name: those with
-// these names, or all where names is nil.
+// these names, or all where there are no names.
 func (c *Catalogue) DescribeTopic(t *Topic, names []string) []Entry {
 	v := c.view.Load()
 	var out []Entry
 	for i := range Defs() {
 		d := &Defs()[i]
-		if names != nil && !slices.Contains(names, d.Name) {
+		if len(names) > 0 && !slices.Contains(names, d.Name) {
 			continue
 		}
 		e := Entry{Name: d.Name, Source: FromDefault, Key: &d.Key}
@@ -117,7 +117,7 @@ func shown(k *config.Key, value string) *string {
 
 // DescribeBroker describes the configs of the broker of this id, or, where it
 // is empty, those that were set at run time for all brokers; in order of name,
-// those with these names, or all where names is nil.
+// those with these names, or all where there are no names.
 func (c *Catalogue) DescribeBroker(id string, names []string) ([]Entry, error) {
 	if err := c.checkBroker(id); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (c *Catalogue) DescribeBroker(id string, names []string) ([]Entry, error) {
 	v := c.view.Load()
 	var out []Entry
 	add := func(k *config.Key, value *string) {
-		if names != nil && !slices.Contains(names, k.Name) {
+		if len(names) > 0 && !slices.Contains(names, k.Name) {
 			return
 		}
 		e := Entry{Name: k.Name, Value: value, Source: FromDefault, Key: k, ReadOnly: k.Update == config.Restart || k.Effect == config.Refused}
