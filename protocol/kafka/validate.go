@@ -232,6 +232,8 @@ func rewrite(b Batch, rules *Rules) (Batch, error) {
 	if b.HasProducerID() {
 		o.Producer = &Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch(), Sequence: b.BaseSequence()}
 	}
+	// The check took the records' own timestamps; so does the new batch.
+	b[posAttributes+1] &^= attrLogAppendTime
 	r := ReadRecords(b, rules.DecompressedLimit)
 	defer r.Close()
 	var bw *batchWriter
