@@ -16,7 +16,7 @@ import (
 
 // Error is a refusal that the client gets to see: a Kafka error code, and what
 // was wrong with what in words. Errors of this package that are not *Error come
-// from the store and are not meant for clients.
+// from the store: their text is not meant for clients.
 type Error struct {
 	Kafka  *kerr.Error
 	Detail string
@@ -29,4 +29,9 @@ func (e *Error) Unwrap() error { return e.Kafka }
 
 func refuse(code *kerr.Error, format string, args ...any) *Error {
 	return &Error{code, fmt.Sprintf(format, args...)}
+}
+
+// storeError wraps an error of the store, with the code that clients get of it.
+func storeError(doing string, err error) error {
+	return fmt.Errorf("%s: %w: %w", doing, kerr.KafkaStorageError, err)
 }
