@@ -117,18 +117,23 @@ func (c *config) runOne(ctx context.Context, s *system, sc scenario) ([]metric, 
 	}
 	defer b.close()
 	took, err := b.ready(ctx)
+	if ctx.Err() != nil {
+		return nil, errInterrupted
+	}
 	if err != nil {
 		return nil, err
 	}
 	metrics, err := sc.run(ctx, c, b, took)
+	if ctx.Err() != nil {
+		return nil, errInterrupted
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, errors.New("interrupted")
-		}
 		return nil, fmt.Errorf("%w; the broker's last words:\n%s", err, b.proc.logTail())
 	}
 	return metrics, nil
 }
+
+var errInterrupted = errors.New("interrupted")
 
 // minFree is space that a run leaves to others.
 const minFree = 2 << 30
