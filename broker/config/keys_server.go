@@ -33,8 +33,8 @@ func serverKeys() []Key {
 
 		{Name: "storage.sync", Type: String, Default: "always", Check: OneOf("always", "os"), Ours: true,
 			Doc: "When an append counts as stored. always: after fsync, so that it survives a power cut. os: after the write reached the operating system, so that it survives a killed process, but not a power cut; this is what Apache Kafka does by default."},
-		{Name: "storage.reserve.bytes", Type: Long, Default: "268435456", Unit: "bytes", Check: AtLeast(0), Ours: true,
-			Doc: "Free space of the file system that appends leave alone, for the store's own clean-up. With less left, produce requests are refused until space is back; reads and deletions go on."},
+		{Name: "storage.reserve.bytes", Type: Long, Default: "0", Unit: "bytes", Check: AtLeast(0), Ours: true,
+			Doc: "Free space of the file system that appends leave alone, for the store's own clean-up. With less left, produce requests are refused until space is back; reads and deletions go on. 0: a twentieth of the disk, but at most 1 GB and at least 48 MiB."},
 		{Name: "storage.cache.bytes", Type: Long, Default: "67108864", Unit: "bytes", Check: AtLeast(0), Ours: true,
 			Doc: "Memory for the most recent batches of all partitions together, from which consumers at the end of the log are served. 0: none."},
 
