@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/streamweir/streamweir/broker/config"
 )
 
 // Config holds the coordinator's settings. Where Apache Kafka has a setting of
@@ -23,8 +25,7 @@ type Config struct {
 	// parked: it cannot send heartbeats yet, so nothing else would notice that
 	// it is gone. Fixed at five minutes in Apache Kafka.
 	NewMemberJoinTimeout time.Duration
-	// MaxGroupSize is the largest number of members of a group
-	// (group.max.size), and of member ids handed out and not yet used.
+	// MaxGroupSize is the largest number of members of a group (group.max.size).
 	MaxGroupSize int
 	// OffsetMetadataMaxBytes bounds the metadata string of one committed
 	// offset (offset.metadata.max.bytes).
@@ -37,6 +38,9 @@ type Config struct {
 	// The limits below have no counterpart in Apache Kafka; over them the
 	// client gets POLICY_VIOLATION unless something else is said.
 
+	// MaxPendingIDs bounds the member ids of a group that were handed out and
+	// not used yet; over it, GROUP_MAX_SIZE_REACHED.
+	MaxPendingIDs int
 	// MaxGroups bounds the groups of one coordinator.
 	MaxGroups int
 	// MaxMemberBytes bounds what one member makes the coordinator keep:
@@ -58,7 +62,8 @@ func DefaultConfig() Config {
 		MaxSessionTimeout:      30 * time.Minute,
 		InitialRebalanceDelay:  3 * time.Second,
 		NewMemberJoinTimeout:   5 * time.Minute,
-		MaxGroupSize:           10_000,
+		MaxGroupSize:           math.MaxInt32,
+		MaxPendingIDs:          10_000,
 		OffsetMetadataMaxBytes: 4096,
 		OffsetsRetention:       7 * 24 * time.Hour,
 		OffsetsRetentionCheck:  10 * time.Minute,
@@ -67,6 +72,22 @@ func DefaultConfig() Config {
 		MaxGroupBytes:          8 << 20,
 		MaxOffsetsPerGroup:     1_000_000,
 	}
+}
+
+// FromSettings takes over what the configuration of the server says. partitions
+// is what __consumer_offsets has, or will have when it is created.
+func FromSettings(s *config.Config, partitions int32) Config {
+	c := DefaultConfig()
+	c.Partitions = partitions
+	c.MinSessionTimeout = millis(s.GroupMinSessionTimeoutMs)
+	c.MaxSessionTimeout = millis(s.GroupMaxSessionTimeoutMs)
+	c.InitialRebalanceDelay = millis(s.GroupInitialRebalanceDelayMs)
+	c.MaxGroupSize = int(s.GroupMaxSize)
+	c.OffsetMetadataMaxBytes = int(min(s.OffsetMetadataMaxBytes, math.MaxInt16))
+	c.OffsetsRetention = time.Duration(s.OffsetsRetentionMinutes) * time.Minute
+	c.OffsetsRetentionCheck = time.Duration(s.OffsetsRetentionCheckIntervalMs) * time.Millisecond
+	c.MaxGroups = int(s.MaxGroups)
+	return c
 }
 
 // Validate names every setting that cannot be.
@@ -90,6 +111,7 @@ func (c Config) Validate() error {
 		"offset.metadata.max.bytes is %d; it must be between 0 and 32767", c.OffsetMetadataMaxBytes)
 	check(c.OffsetsRetention > 0, "offsets.retention.minutes is %v; it must be above 0", c.OffsetsRetention)
 	check(c.OffsetsRetentionCheck > 0, "offsets.retention.check.interval.ms is %v; it must be above 0", c.OffsetsRetentionCheck)
+	check(c.MaxPendingIDs > 0, "the limit on unused member ids is %d; it must be at least 1", c.MaxPendingIDs)
 	check(c.MaxGroups > 0, "the limit on groups is %d; it must be at least 1", c.MaxGroups)
 	check(c.MaxMemberBytes > 0, "the limit on a member's metadata is %d; it must be at least 1", c.MaxMemberBytes)
 	check(c.MaxGroupBytes > 0, "the limit on a group's record is %d; it must be at least 1", c.MaxGroupBytes)

@@ -141,7 +141,7 @@ func (g *classicGroup) join(st *step, j *joining) {
 // turned away when the limit was lowered.
 func (g *classicGroup) hasRoom(memberID string) bool {
 	limit := g.shard.cfg.MaxGroupSize
-	if memberID == "" && len(g.pending) >= limit {
+	if memberID == "" && len(g.pending) >= g.shard.cfg.MaxPendingIDs {
 		return false
 	}
 	m := g.members[memberID]
