@@ -130,7 +130,7 @@ func (s *stage) leaveEvent(a args) {
 }
 
 // offsets reads words like "t:0=5", "t#id:0=5" or "t:0=5/metadata".
-func offsets(t *testing.T, words []string, version int16) []kmsg.OffsetCommitRequestTopic {
+func offsets(t *testing.T, words []string) []kmsg.OffsetCommitRequestTopic {
 	var topics []kmsg.OffsetCommitRequestTopic
 	for _, w := range words {
 		place, value, _ := strings.Cut(w, "=")
@@ -146,7 +146,7 @@ func offsets(t *testing.T, words []string, version int16) []kmsg.OffsetCommitReq
 			p.LeaderEpoch = int32(atoi(t, epoch))
 		}
 		p.Offset = atoi(t, number)
-		if i := slices.IndexFunc(topics, func(t kmsg.OffsetCommitRequestTopic) bool { return t.Topic == name }); i >= 0 {
+		if i := slices.IndexFunc(topics, func(t kmsg.OffsetCommitRequestTopic) bool { return t.Topic == name && t.TopicID == topicID(id) }); i >= 0 {
 			topics[i].Partitions = append(topics[i].Partitions, p)
 			continue
 		}
@@ -171,7 +171,7 @@ func (s *stage) commitEvent(a args) {
 	if _, ok := a.kv["retention"]; ok {
 		req.RetentionTimeMillis = int64(a.ms("retention", 0))
 	}
-	req.Topics = offsets(s.t, a.words[2:], req.Version)
+	req.Topics = offsets(s.t, a.words[2:])
 	s.run(func(st *step) {
 		s.shard.commit(st, req, func(r *kmsg.OffsetCommitResponse) {
 			var parts []string

@@ -271,6 +271,10 @@ func (s *stage) configure(a args) {
 			s.cfg.MaxGroupSize = int(a.num(k, 0))
 		case "group.initial.rebalance.delay":
 			s.cfg.InitialRebalanceDelay = millis(a.ms(k, 0))
+		case "offsets.retention":
+			s.cfg.OffsetsRetention = millis(a.ms(k, 0))
+		case "offsets.retention.check.interval":
+			s.cfg.OffsetsRetentionCheck = millis(a.ms(k, 0))
 		case "max.groups":
 			s.cfg.MaxGroups = int(a.num(k, 0))
 		case "max.pending.ids":
