@@ -308,6 +308,8 @@ func (e *takeover) durable(s *shard, st *step, _ int64) {
 	if !e.current() || m.join == nil {
 		return
 	}
+	// The session may have run out while the member had to wait for this.
+	st.set(&m.session, m.sessionTimeout)
 	leads := g.leader == m.id
 	if m.join.version < joinSkipAssignment {
 		// Older clients would assign, and the assignment would not be used:
