@@ -22,14 +22,15 @@ import (
 // A pointer is nil while the setting has no value.
 type Config struct {
 	// The server and its place.
-	NodeID                      int32   `config:"node.id"`
-	ClusterID                   string  `config:"cluster.id"` // empty: made at the first start and kept
-	Listeners                   string  `config:"listeners"`
-	AdvertisedListeners         *string `config:"advertised.listeners"`
-	ListenerSecurityProtocolMap string  `config:"listener.security.protocol.map"`
-	DataDir                     string  `config:"data.dir"`
-	LoggingLevel                string  `config:"logging.level"`
-	LoggingFormat               string  `config:"logging.format"`
+	NodeID                      int32    `config:"node.id"`
+	ClusterID                   string   `config:"cluster.id"` // empty: made at the first start and kept
+	Listeners                   []string `config:"listeners"`
+	AdvertisedListeners         []string `config:"advertised.listeners"` // nil: the listeners
+	ListenerSecurityProtocolMap string   `config:"listener.security.protocol.map"`
+	AdminListener               string   `config:"admin.listener"`
+	DataDir                     string   `config:"data.dir"`
+	LoggingLevel                string   `config:"logging.level"`
+	LoggingFormat               string   `config:"logging.format"`
 
 	// Storage.
 	StorageSync         string `config:"storage.sync"`
@@ -49,12 +50,13 @@ type Config struct {
 	FetchSessionCacheSlots       int32  `config:"max.incremental.fetch.session.cache.slots"`
 
 	// Topics.
-	AutoCreateTopicsEnable   bool  `config:"auto.create.topics.enable"`
-	NumPartitions            int32 `config:"num.partitions"`
-	DefaultReplicationFactor int32 `config:"default.replication.factor"`
-	DeleteTopicEnable        bool  `config:"delete.topic.enable"`
-	MaxTopics                int32 `config:"max.topics"`
-	MaxPartitions            int32 `config:"max.partitions"`
+	AutoCreateTopicsEnable       bool  `config:"auto.create.topics.enable"`
+	NumPartitions                int32 `config:"num.partitions"`
+	DefaultReplicationFactor     int32 `config:"default.replication.factor"`
+	DeleteTopicEnable            bool  `config:"delete.topic.enable"`
+	MaxTopics                    int32 `config:"max.topics"`
+	MaxRequestPartitionSizeLimit int32 `config:"max.request.partition.size.limit"`
+	MaxPartitions                int32 `config:"max.partitions"`
 
 	// The log: most are the broker's defaults for topic configs.
 	LogRetentionMs                 *int64   `config:"log.retention.ms"` // see RetentionMs
@@ -158,16 +160,26 @@ func (c *Config) Text(name string) (text string, ok bool) {
 			}
 			v = v.Elem()
 		}
+		if v.Kind() == reflect.Slice && v.IsNil() {
+			return "", false
+		}
 		return format(v.Interface()), true
 	}
 	if text, ok = c.other[name]; ok {
 		return text, true
+	}
+	if ours, ok := aliases[name]; ok {
+		return c.Text(ours)
 	}
 	if k := Lookup(name); k != nil && !k.Null {
 		return k.Default, true
 	}
 	return "", false
 }
+
+// aliases are settings of Apache Kafka that go by another name here; they are
+// shown with the value of that one.
+var aliases = map[string]string{"broker.id": "node.id", "log.dir": "data.dir", "log.dirs": "data.dir"}
 
 // With returns a copy of c with values set over it, checked one by one and as a
 // whole. What c was given (Given) stays as it is.

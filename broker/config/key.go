@@ -215,17 +215,31 @@ func format(v any) string {
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case float64:
-		s := strconv.FormatFloat(v, 'f', -1, 64)
-		if !strings.Contains(s, ".") {
-			s += ".0" // as Java prints a double
-		}
-		return s
+		return formatDouble(v)
 	case []string:
 		return strings.Join(v, ",")
 	case string:
 		return v
 	}
 	panic(fmt.Sprintf("config: no text for a %T", v))
+}
+
+// formatDouble prints a number as Java does: always with a point, and with an
+// exponent where it is very large or very small.
+func formatDouble(v float64) string {
+	if abs := math.Abs(v); abs != 0 && (abs >= 1e7 || abs < 1e-3) {
+		digits, exp, _ := strings.Cut(strconv.FormatFloat(v, 'E', -1, 64), "E")
+		if !strings.Contains(digits, ".") {
+			digits += ".0"
+		}
+		n, _ := strconv.Atoi(exp) // FormatFloat wrote it
+		return digits + "E" + strconv.Itoa(n)
+	}
+	s := strconv.FormatFloat(v, 'f', -1, 64)
+	if !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
 }
 
 // Canonical is the text of a value after parsing: trimmed, and in Kafka's form.
@@ -280,16 +294,24 @@ func OneOf(texts ...string) Check {
 	}}
 }
 
-// SomeOf accepts lists of these texts, each at most once.
+// OneOfFold is OneOf, with upper and lower case taken for the same.
+func OneOfFold(texts ...string) Check {
+	list := strings.Join(texts, ", ")
+	return Check{list + " (in any case)", func(v any) error {
+		for _, t := range texts {
+			if strings.EqualFold(v.(string), t) {
+				return nil
+			}
+		}
+		return fmt.Errorf("must be one of %s", list)
+	}}
+}
+
+// SomeOf accepts lists of these texts.
 func SomeOf(texts ...string) Check {
 	list := strings.Join(texts, ", ")
 	return Check{"any of " + list, func(v any) error {
-		seen := map[string]bool{}
 		for _, got := range v.([]string) {
-			if seen[got] {
-				return fmt.Errorf("%s stands in it twice", got)
-			}
-			seen[got] = true
 			if OneOf(texts...).ok(got) != nil {
 				return fmt.Errorf("each entry must be one of %s", list)
 			}
@@ -317,3 +339,7 @@ func GzipLevel() Check {
 		return nil
 	}}
 }
+
+// CheckFunc accepts what ok accepts: it gets the parsed value, and its error
+// completes "invalid value X for NAME: ...".
+func CheckFunc(text string, ok func(v any) error) Check { return Check{text, ok} }

@@ -65,7 +65,7 @@ func (c *Config) AdvertisedSpecs() ([]Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.AdvertisedListeners == nil || strings.TrimSpace(*c.AdvertisedListeners) == "" {
+	if len(c.AdvertisedListeners) == 0 {
 		for _, l := range listeners {
 			if anyAddress(l.Host) {
 				return nil, fmt.Errorf("listener %s accepts connections on every address, so clients cannot be told where to connect: set advertised.listeners, like %s://HOST:%d", l, l.Name, l.Port)
@@ -77,7 +77,7 @@ func (c *Config) AdvertisedSpecs() ([]Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	given, err := parseListeners("advertised.listeners", *c.AdvertisedListeners, protocols)
+	given, err := parseListeners("advertised.listeners", c.AdvertisedListeners, protocols)
 	if err != nil {
 		return nil, err
 	}
@@ -108,14 +108,10 @@ func anyAddress(host string) bool {
 	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
-func parseListeners(key, text string, protocols map[string]Protocol) ([]Listener, error) {
+func parseListeners(key string, list []string, protocols map[string]Protocol) ([]Listener, error) {
 	var out []Listener
 	names := map[string]bool{}
-	for _, part := range strings.Split(text, ",") {
-		part = strings.TrimSpace(part)
-		if part == "" {
-			continue
-		}
+	for _, part := range list {
 		name, addr, ok := strings.Cut(part, "://")
 		if !ok || name == "" {
 			return nil, fmt.Errorf("%s: %q is not of the form NAME://HOST:PORT", key, part)

@@ -89,7 +89,7 @@ func beginBatch(dst []byte, o BatchOptions, firstTimestamp int64) (*batchWriter,
 	if !o.Codec.Valid() {
 		return nil, fmt.Errorf("unknown codec %d", uint8(o.Codec))
 	}
-	bw := &batchWriter{opts: o, start: len(dst), first: firstTimestamp, max: math.MinInt64}
+	bw := &batchWriter{opts: o, start: len(dst), first: firstTimestamp, max: NoTimestamp}
 	var header [BatchHeaderSize]byte
 	dst = append(dst, header[:]...)
 	if o.Codec == CodecNone {
@@ -161,6 +161,14 @@ func (bw *batchWriter) finish() ([]byte, error) {
 	b := Batch(out[bw.start:])
 	bw.writeHeader(b)
 	return out, nil
+}
+
+// written is the size that the batch has reached; a compressor may hold more.
+func (bw *batchWriter) written() int {
+	if bw.z != nil {
+		return bw.z.size() - bw.start
+	}
+	return len(bw.out) - bw.start
 }
 
 // abandon gives up what finish would have given back.

@@ -38,6 +38,8 @@ type compressor interface {
 	io.Writer
 	begin(dst []byte)
 	end() ([]byte, error)
+	// size is how long the slice is by now.
+	size() int
 }
 
 type compressorKey struct {
@@ -133,6 +135,7 @@ func (s *sink) Write(p []byte) (int, error) {
 }
 
 func (s *sink) begin(dst []byte) { s.b = dst }
+func (s *sink) size() int        { return len(s.b) }
 
 func (s *sink) end() ([]byte, error) {
 	b := s.b
@@ -155,6 +158,8 @@ func newGzipCompressor(level int) (compressor, error) {
 
 func (c *gzipCompressor) begin(dst []byte)            { c.sink.begin(dst); c.z.Reset(&c.sink) }
 func (c *gzipCompressor) Write(p []byte) (int, error) { return c.z.Write(p) }
+
+func (c *gzipCompressor) size() int { return c.sink.size() }
 
 func (c *gzipCompressor) end() ([]byte, error) {
 	err := c.z.Close()
@@ -197,6 +202,8 @@ func newLZ4Compressor(level int) (compressor, error) {
 func (c *lz4Compressor) begin(dst []byte)            { c.sink.begin(dst); c.z.Reset(&c.sink) }
 func (c *lz4Compressor) Write(p []byte) (int, error) { return c.z.Write(p) }
 
+func (c *lz4Compressor) size() int { return c.sink.size() }
+
 func (c *lz4Compressor) end() ([]byte, error) {
 	err := c.z.Close()
 	b, _ := c.sink.end()
@@ -219,6 +226,8 @@ func newZstdCompressor(level zstd.EncoderLevel) (compressor, error) {
 
 func (c *zstdCompressor) begin(dst []byte)            { c.sink.begin(dst); c.z.Reset(&c.sink) }
 func (c *zstdCompressor) Write(p []byte) (int, error) { return c.z.Write(p) }
+
+func (c *zstdCompressor) size() int { return c.sink.size() }
 
 func (c *zstdCompressor) end() ([]byte, error) {
 	err := c.z.Close()
@@ -270,6 +279,8 @@ func (c *snappyCompressor) block(p []byte) {
 	binary.BigEndian.PutUint32(c.dst[at:], uint32(len(enc)))
 	c.dst = c.dst[:at+4+len(enc)]
 }
+
+func (c *snappyCompressor) size() int { return len(c.dst) }
 
 func (c *snappyCompressor) end() ([]byte, error) {
 	if len(c.in) > 0 {

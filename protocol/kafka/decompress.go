@@ -7,8 +7,8 @@ import (
 	"io"
 	"sync"
 
+	"github.com/golang/snappy"
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 )
@@ -29,9 +29,6 @@ const (
 	// maxPooledBlock is the largest snappy buffer that is kept.
 	maxPooledBlock = 1 << 20
 )
-
-// MaxRecordErrors is how many refused records of a batch are named.
-const MaxRecordErrors = 1000
 
 var (
 	errDecompressedSize = errors.New("decompressed records are larger than the limit")
@@ -218,7 +215,9 @@ var xerialMagic = [8]byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 const xerialHeaderSize = 16
 
 // snappyDecompressor reads both forms of snappy that Kafka clients write: the
-// xerial framing, and one bare block.
+// xerial framing, and one bare block. It decodes with golang/snappy and not with
+// the s2 package, which would let S2's extensions pass: other clients could not
+// read them.
 type snappyDecompressor struct {
 	src   []byte // compressed bytes to come
 	bare  bool   // src is one block
@@ -266,7 +265,7 @@ func (d *snappyDecompressor) nextBlock() error {
 		}
 		block = d.src[4 : 4+n]
 	}
-	n, err := s2.DecodedLen(block)
+	n, err := snappy.DecodedLen(block)
 	if err != nil {
 		return fmt.Errorf("snappy block: %w", err)
 	}
@@ -276,7 +275,7 @@ func (d *snappyDecompressor) nextBlock() error {
 	if cap(d.buf) < n {
 		d.buf = make([]byte, n)
 	}
-	d.block, err = s2.Decode(d.buf[:cap(d.buf)], block)
+	d.block, err = snappy.Decode(d.buf[:cap(d.buf)], block)
 	if err != nil {
 		return fmt.Errorf("snappy block: %w", err)
 	}

@@ -3,7 +3,6 @@ package kafka
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 
@@ -189,7 +188,9 @@ func (r *RecordReader) Close() {
 	recordReaders.Put(r)
 }
 
-// decompressionError gives a failure of a codec its Kafka code.
+// decompressionError gives a failure of a codec its Kafka code. Apache Kafka
+// answers most of these with UNKNOWN_SERVER_ERROR, because its exception escapes;
+// INVALID_RECORD says whose fault it is, and is no more retried than that.
 func decompressionError(c Codec, err error) error {
 	switch {
 	case errors.Is(err, errDecompressedSize):
@@ -197,5 +198,5 @@ func decompressionError(c Codec, err error) error {
 	case errors.Is(err, errUnknownCodec):
 		return refuse(kerr.UnsupportedCompressionType, "record batch names an unknown compression (%d)", uint8(c))
 	}
-	return &RefusedError{Kafka: kerr.CorruptMessage, Detail: fmt.Sprintf("decompress %v records: %v", c, err)}
+	return refuse(kerr.InvalidRecord, "decompress %v records: %v", c, err)
 }
