@@ -65,7 +65,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		return exitOK
 	}
-	if !errors.Is(err, errInterrupted) {
+	var failed *output.FailedError
+	if !errors.Is(err, errInterrupted) && !errors.As(err, &failed) { // those have been told
 		fmt.Fprintf(errs, "streamweir: %v\n", err)
 	}
 	return exitStatus(err)

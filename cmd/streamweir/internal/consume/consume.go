@@ -222,7 +222,6 @@ func (r *run) start(ctx context.Context, ps []position.Partition) error {
 	if err != nil {
 		return err
 	}
-	r.stops.ready()
 	begin := make(map[string]map[int32]kgo.Offset)
 	for _, p := range ps {
 		at := r.inside(p, from[p], bounds[p])
@@ -234,6 +233,7 @@ func (r *run) start(ctx context.Context, ps []position.Partition) error {
 		}
 		add(begin, p, kgo.NewOffset().At(at))
 	}
+	r.stops.ready()
 	r.cl.AddConsumePartitions(begin)
 	return nil
 }
