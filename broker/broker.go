@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker/config"
+	"github.com/streamweir/streamweir/broker/group"
 	"github.com/streamweir/streamweir/broker/partition"
 	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/storage"
@@ -23,7 +24,9 @@ type Core struct {
 	Topics     *topic.Catalogue
 	Partitions *partition.Manager
 	Producers  *ProducerIDs
+	Groups     *group.Coordinator
 
+	offsets internalLog // __consumer_offsets
 	store storage.Store
 	log   *zap.Logger
 
@@ -55,11 +58,10 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 	for _, t := range topics.Topics() {
 		c.Partitions.Open(t)
 	}
-	topics.Watch(func(ch topic.Change) {
-		if ch.New != nil {
-			c.Partitions.Open(ch.New)
-		}
-	})
+	if err := c.openGroups(cfg); err != nil {
+		return nil, err
+	}
+	topics.Watch(c.topicChanged)
 	// What a crash left of a deletion.
 	for _, d := range topics.Deleting() {
 		if err := c.drop(d.ID, d.Partitions); err != nil {
@@ -88,9 +90,14 @@ func (c *Core) Health() error { return c.store.Health() }
 // Usage says how full the storage is.
 func (c *Core) Usage() storage.Usage { return c.store.Usage() }
 
+// Resign answers the clients that wait for a coordinator, so that they can go:
+// the first step of a shutdown, while the fronts still send responses.
+func (c *Core) Resign() { c.closeGroups() }
+
 // Close ends all work of the core. No front may call it any more.
 func (c *Core) Close() {
 	c.stop()
+	c.closeGroups()
 	c.wg.Wait()
 	c.Partitions.Close()
 }
