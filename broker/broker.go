@@ -26,7 +26,6 @@ type Core struct {
 	Producers  *ProducerIDs
 	Groups     *group.Coordinator
 
-	offsets internalLog // __consumer_offsets
 	store storage.Store
 	log   *zap.Logger
 
@@ -58,15 +57,19 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 	for _, t := range topics.Topics() {
 		c.Partitions.Open(t)
 	}
-	if err := c.openGroups(cfg); err != nil {
-		return nil, err
-	}
-	topics.Watch(c.topicChanged)
+	topics.Watch(func(ch topic.Change) {
+		if ch.New != nil {
+			c.Partitions.Open(ch.New)
+		}
+	})
 	// What a crash left of a deletion.
 	for _, d := range topics.Deleting() {
 		if err := c.drop(d.ID, d.Partitions); err != nil {
 			return nil, fmt.Errorf("finish the deletion of topic %s: %w", d.Name, err)
 		}
+	}
+	if c.Groups, err = openGroups(topics, c.Partitions, cfg, log); err != nil {
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
@@ -92,13 +95,17 @@ func (c *Core) Usage() storage.Usage { return c.store.Usage() }
 
 // Resign answers the clients that wait for a coordinator, so that they can go:
 // the first step of a shutdown, while the fronts still send responses.
-func (c *Core) Resign() { c.closeGroups() }
+func (c *Core) Resign() {
+	if err := closeGroups(c.Groups); err != nil {
+		c.log.Error("commits were under way when the broker closed", zap.Error(err))
+	}
+}
 
 // Close ends all work of the core. No front may call it any more.
 func (c *Core) Close() {
 	c.stop()
-	c.closeGroups()
 	c.wg.Wait()
+	c.Resign()
 	c.Partitions.Close()
 }
 
