@@ -27,6 +27,11 @@ func (e *Error) Error() string { return e.Kafka.Message + ": " + e.Detail }
 // Unwrap gives the Kafka error, for errors.Is.
 func (e *Error) Unwrap() error { return e.Kafka }
 
+// Refuse makes a refusal with a message for the client.
+func Refuse(code *kerr.Error, format string, args ...any) *Error {
+	return refuse(code, format, args...)
+}
+
 func refuse(code *kerr.Error, format string, args ...any) *Error {
 	return &Error{code, fmt.Sprintf(format, args...)}
 }
