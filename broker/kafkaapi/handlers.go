@@ -1,0 +1,23 @@
+package kafkaapi
+
+import "github.com/streamweir/streamweir/protocol/kafka"
+
+// handler answers a request: now, or later through the call. It runs on the
+// connection's reader, so requests of one connection begin in order, and one
+// that has to wait must not do so in its handler.
+type handler func(*Server, *call)
+
+// maxKey bounds the API keys.
+const maxKey = 128
+
+// handlers has one entry for each API key that is served.
+var handlers = [maxKey]handler{
+	kafka.Produce:              (*Server).produce,
+	kafka.Fetch:                (*Server).fetch,
+	kafka.ListOffsets:          (*Server).listOffsets,
+	kafka.Metadata:             (*Server).metadata,
+	kafka.APIVersions:          (*Server).apiVersions,
+	kafka.DeleteRecords:        (*Server).deleteRecords,
+	kafka.InitProducerID:       (*Server).initProducerID,
+	kafka.OffsetForLeaderEpoch: (*Server).offsetForLeaderEpoch,
+}

@@ -1,0 +1,31 @@
+package topic
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/streamweir/streamweir/storage"
+)
+
+// Delete deletes topics by id: from its return on they are gone, now and after
+// a restart. Their logs remain to be dropped: whoever watches does that and
+// then calls Forget; after a crash Deleting says what is left. For each topic
+// Delete returns nil or why it is not deleted; the second result says that
+// nothing was.
+func (c *Catalogue) Delete(ids []storage.TopicID) (errs []error, err error) {
+	errs = make([]error, len(ids))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.begin()
+	for i, id := range ids {
+		t := e.byID[id]
+		switch {
+		case !e.config.DeleteTopicEnable:
+			errs[i] = refuse(kerr.TopicDeletionDisabled, "topics cannot be deleted: delete.topic.enable is false")
+		case t == nil:
+			errs[i] = refuse(kerr.UnknownTopicID, "there is no topic of the id %s", FormatID(id))
+		default:
+			e.remove(t, c.now())
+		}
+	}
+	return errs, c.commit(e)
+}

@@ -1,0 +1,15 @@
+package storage
+
+// TrimEpochs returns epochs as far as they reach into a log that begins at
+// start: those that ended before it are gone, and the first one left begins no
+// earlier than start. The last epoch always stays, so that an empty log still
+// knows it. The slice is changed in place.
+func TrimEpochs(epochs []EpochStart, start int64) []EpochStart {
+	for len(epochs) > 1 && epochs[1].StartOffset <= start {
+		epochs = epochs[1:]
+	}
+	if len(epochs) > 0 {
+		epochs[0].StartOffset = max(epochs[0].StartOffset, start)
+	}
+	return epochs
+}
