@@ -93,13 +93,19 @@ func (c *Core) Health() error { return c.store.Health() }
 // Usage says how full the storage is.
 func (c *Core) Usage() storage.Usage { return c.store.Usage() }
 
+// Resign answers the clients that wait for a coordinator, so that they can go:
+// the first step of a shutdown, while the fronts still send responses.
+func (c *Core) Resign() {
+	if err := closeGroups(c.Groups); err != nil {
+		c.log.Error("commits were under way when the broker closed", zap.Error(err))
+	}
+}
+
 // Close ends all work of the core. No front may call it any more.
 func (c *Core) Close() {
 	c.stop()
 	c.wg.Wait()
-	if err := closeGroups(c.Groups); err != nil {
-		c.log.Error("commits were under way when the broker closed", zap.Error(err))
-	}
+	c.Resign()
 	c.Partitions.Close()
 }
 

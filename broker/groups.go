@@ -62,7 +62,7 @@ func closeGroups(c *group.Coordinator) error {
 }
 
 // groupsClosing bounds the wait for commits that are on their way to the log.
-const groupsClosing = 30 * time.Second
+const groupsClosing = 10 * time.Second
 
 // groupLog is __consumer_offsets for the group coordinator.
 type groupLog struct {

@@ -135,22 +135,22 @@ func TestProducerStateOutlivesTheProcess(t *testing.T) {
 	s := harness.Start(t)
 	e := newEnvOn(t, s, 1)
 	p := e.producer()
-	first := p.batch(0, "a", "b")
-	e.produce(0, first)
+	last, lastAt := p.batch(0, "a", "b"), int64(0)
+	e.produce(0, last)
 	for i, again := range []func(){
 		func() { s.Restart(t) },
 		func() { s.Kill(t); s.StartAgain(t) },
 	} {
 		again()
 		e.redial()
-		next := int32(2 + i)
-		if at := e.produce(0, first); at != 0 {
-			t.Errorf("restart %d: the first batch again: offset %d, want 0", i, at)
+		if at := e.produce(0, last); at != lastAt {
+			t.Errorf("restart %d: the last batch again: offset %d, want %d", i, at, lastAt)
 		}
+		next := int32(2 + i)
 		e.refused(p.batch(next+1, "gap"), kerr.OutOfOrderSequenceNumber)
-		b := p.batch(next, "c")
-		if at := e.produce(0, b); at != int64(next) {
-			t.Errorf("restart %d: the next batch: offset %d, want %d", i, at, next)
+		last, lastAt = p.batch(next, "c"), int64(next)
+		if at := e.produce(0, last); at != lastAt {
+			t.Errorf("restart %d: the next batch: offset %d, want %d", i, at, lastAt)
 		}
 	}
 }
