@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker/config"
+	"github.com/streamweir/streamweir/broker/group"
 	"github.com/streamweir/streamweir/broker/partition"
 	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/storage"
@@ -23,6 +24,7 @@ type Core struct {
 	Topics     *topic.Catalogue
 	Partitions *partition.Manager
 	Producers  *ProducerIDs
+	Groups     *group.Coordinator
 
 	store storage.Store
 	log   *zap.Logger
@@ -66,6 +68,9 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 			return nil, fmt.Errorf("finish the deletion of topic %s: %w", d.Name, err)
 		}
 	}
+	if c.Groups, err = openGroups(topics, c.Partitions, cfg, log); err != nil {
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.wg.Add(1)
@@ -88,10 +93,19 @@ func (c *Core) Health() error { return c.store.Health() }
 // Usage says how full the storage is.
 func (c *Core) Usage() storage.Usage { return c.store.Usage() }
 
+// Resign answers the clients that wait for a coordinator, so that they can go:
+// the first step of a shutdown, while the fronts still send responses.
+func (c *Core) Resign() {
+	if err := closeGroups(c.Groups); err != nil {
+		c.log.Error("commits were under way when the broker closed", zap.Error(err))
+	}
+}
+
 // Close ends all work of the core. No front may call it any more.
 func (c *Core) Close() {
 	c.stop()
 	c.wg.Wait()
+	c.Resign()
 	c.Partitions.Close()
 }
 

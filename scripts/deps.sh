@@ -59,6 +59,9 @@ missing_packages() {
   done
 }
 
+# packages_of prints one field of what missing_packages said, in one line.
+packages_of() { cut -d'|' -f"$2" <<<"$1" | tr '\n' ' ' | sed 's/ $//'; }
+
 # tell_and_fail names what is missing and the command that installs it.
 tell_and_fail() {
   local missing=$1 why=$2
@@ -66,9 +69,9 @@ tell_and_fail() {
     echo "deps: $why. Missing:"
     cut -d'|' -f3 <<<"$missing" | sed 's/^/  - /'
     if have apt-get; then
-      echo "Type: sudo apt-get update && sudo apt-get install -y --no-install-recommends $(cut -d'|' -f1 <<<"$missing" | xargs)"
+      echo "Type: sudo apt-get update && sudo apt-get install -y --no-install-recommends $(packages_of "$missing" 1)"
     elif have brew; then
-      echo "Type: brew install $(cut -d'|' -f2 <<<"$missing" | xargs)"
+      echo "Type: brew install $(packages_of "$missing" 2)"
       if grep -q openjdk <<<"$missing"; then
         # Homebrew keeps its JDK off the PATH.
         echo "Then: export PATH=\"\$(brew --prefix openjdk)/bin:\$PATH\""
@@ -91,7 +94,7 @@ install_missing() {
     fi
     as_root=(sudo -n)
   fi
-  read -ra packages <<<"$(cut -d'|' -f1 <<<"$missing" | xargs)"
+  read -ra packages <<<"$(packages_of "$missing" 1)"
   echo "deps: installing ${packages[*]}"
   # A machine image's package lists may be old or absent, so try an update first;
   # where it fails (one dead mirror among many) the install itself decides.

@@ -102,8 +102,7 @@ type Log interface {
 	//
 	// An append that cannot follow what the log holds (it begins below the end,
 	// or Info contradicts itself or Data) fails with ErrOutOfRange. A log may
-	// skip offsets. An epoch that is not higher than the last one, or is
-	// negative, begins nothing in Epochs.
+	// skip offsets. What an append's epoch does to Epochs, AddEpoch says.
 	//
 	// Errors: ErrNoSpace (try again later), ErrTerm, ErrFailed, ErrClosed,
 	// ErrOutOfRange.

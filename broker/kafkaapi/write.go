@@ -36,7 +36,7 @@ func (c *conn) write() {
 			return
 		}
 		err := c.send(w, k)
-		if err == nil && len(w.out) >= flushAt {
+		if err == nil && w.bytes() >= flushAt {
 			err = w.flush()
 		}
 		if err != nil {
@@ -67,7 +67,7 @@ func (c *conn) first(w *vector) *call {
 			c.room.Signal()
 			c.mu.Unlock()
 			return k
-		case len(w.out) > 0:
+		case w.bytes() > 0:
 			c.mu.Unlock()
 			if w.flush() != nil {
 				return nil
@@ -133,9 +133,12 @@ func (w *vector) lend(b [][]byte, r *partition.Reader) {
 	}
 }
 
+// bytes is how much waits to be sent.
+func (w *vector) bytes() int { return len(w.out) + w.lent }
+
 func (w *vector) flush() error {
 	defer w.release()
-	if len(w.out) == 0 && len(w.cuts) == 0 {
+	if w.bytes() == 0 {
 		return nil
 	}
 	w.c.nc.SetWriteDeadline(time.Now().Add(time.Duration(w.c.s.cfg.ConnectionsMaxIdleMs) * time.Millisecond))
@@ -215,7 +218,7 @@ func (f *fetchStream) send(w *vector, k *call) error {
 func (w *vector) records(p partition.Plan) error {
 	r := partition.NewReader(p)
 	for r.Left() > 0 {
-		if w.lent+len(w.out) >= chunk {
+		if w.bytes() >= chunk {
 			if err := w.flush(); err != nil {
 				return err
 			}

@@ -283,7 +283,7 @@ func (c *Catalogue) commit(e *edit) error {
 		return nil
 	}
 	if err := c.meta.Apply(e.ops...); err != nil {
-		return fmt.Errorf("keep a change of the catalogue: %w", err)
+		return storeError("keep a change of the catalogue", err)
 	}
 	if len(e.deletions) > 0 {
 		e.index()
@@ -316,7 +316,7 @@ func (c *Catalogue) Forget(id storage.TopicID) error {
 		return nil
 	}
 	if err := c.meta.Apply(storage.Op{Key: deletingPrefix + id.String()}); err != nil {
-		return fmt.Errorf("forget the deleted topic %s: %w", id, err)
+		return storeError(fmt.Sprintf("forget the deleted topic %s", id), err)
 	}
 	delete(c.deleting, id)
 	return nil

@@ -286,7 +286,7 @@ func TestTwoNewNamesThatCollide(t *testing.T) {
 	wantCode(t, errs[0], nil)
 	wantCode(t, errs[1], kerr.InvalidTopicException)
 	wantCode(t, errs[2], nil)
-	if _, err := c.Delete([]storage.TopicID{c.Topic("a.b").ID}); err != nil {
+	if _, _, err := c.Delete([]storage.TopicID{c.Topic("a.b").ID}); err != nil {
 		t.Fatal(err)
 	}
 	mustCreate(t, c, plain("a_b")) // free again
@@ -305,7 +305,7 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 			_, err := c.CreatePartitions([]MorePartitions{{Name: "a", Count: 5}}, false)
 			return err
 		},
-		"delete": func() error { _, err := c.Delete([]storage.TopicID{topic.ID}); return err },
+		"delete": func() error { _, _, err := c.Delete([]storage.TopicID{topic.ID}); return err },
 		"alter": func() error {
 			_, err := c.AlterConfigs([]ConfigChange{{Resource: Resource{Name: "a"}, Replace: true}}, false)
 			return err
@@ -319,7 +319,7 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 		meta.fail = boom
 		err := change()
 		var refusal *Error
-		if !errors.Is(err, boom) || errors.As(err, &refusal) {
+		if !errors.Is(err, boom) || !errors.Is(err, kerr.KafkaStorageError) || errors.As(err, &refusal) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -379,8 +379,8 @@ func TestDeleteGoesOnAfterACrash(t *testing.T) {
 	meta := newMeta()
 	c := open(t, meta)
 	topic := mustCreate(t, c, NewTopic{Name: "a", Partitions: 3, ReplicationFactor: 1})
-	errs, err := c.Delete([]storage.TopicID{topic.ID, {1}, topic.ID})
-	if err != nil || errs[0] != nil {
+	deleted, errs, err := c.Delete([]storage.TopicID{topic.ID, {1}, topic.ID})
+	if err != nil || errs[0] != nil || len(deleted) != 1 || deleted[0].Partitions != 3 {
 		t.Fatal(err, errs)
 	}
 	wantCode(t, errs[1], kerr.UnknownTopicID)
@@ -416,7 +416,7 @@ func TestDeleteGoesOnAfterACrash(t *testing.T) {
 func TestDeletionCanBeForbidden(t *testing.T) {
 	c := open(t, newMeta(), "delete.topic.enable=false")
 	topic := mustCreate(t, c, plain("a"))
-	errs, err := c.Delete([]storage.TopicID{topic.ID})
+	_, errs, err := c.Delete([]storage.TopicID{topic.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -499,7 +499,7 @@ func TestWatchersSeeChangesInOrder(t *testing.T) {
 	alter(t, c, nil, ConfigChange{Resource: Resource{Name: "b"}, Ops: []ConfigOp{{"retention.ms", Set, ptr("8")}}})
 	alter(t, c, nil, ConfigChange{Resource: Resource{Name: "b"}, Ops: []ConfigOp{{"retention.ms", Set, ptr("8")}}}) // no change
 	alter(t, c, nil, ConfigChange{Resource: Resource{Broker: true}, Ops: []ConfigOp{{"log.retention.ms", Set, ptr("9")}}})
-	if _, err := c.Delete([]storage.TopicID{a.ID}); err != nil {
+	if _, _, err := c.Delete([]storage.TopicID{a.ID}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -592,7 +592,7 @@ func BenchmarkCreateAmong10000(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StopTimer()
-		if _, err := c.Delete([]storage.TopicID{t.ID}); err != nil {
+		if _, _, err := c.Delete([]storage.TopicID{t.ID}); err != nil {
 			b.Fatal(err)
 		}
 		if err := c.Forget(t.ID); err != nil {

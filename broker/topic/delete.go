@@ -7,11 +7,11 @@ import (
 )
 
 // Delete deletes topics by id: from its return on they are gone, now and after
-// a restart. Their logs remain to be dropped: whoever watches does that and
-// then calls Forget; after a crash Deleting says what is left. For each topic
-// Delete returns nil or why it is not deleted; the second result says that
+// a restart. Their logs remain to be dropped: the caller does that for what is
+// in deleted and then calls Forget; after a crash Deleting says what is left.
+// For each id, errs holds nil or why that topic is not deleted; err says that
 // nothing was.
-func (c *Catalogue) Delete(ids []storage.TopicID) (errs []error, err error) {
+func (c *Catalogue) Delete(ids []storage.TopicID) (deleted []Deletion, errs []error, err error) {
 	errs = make([]error, len(ids))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -27,5 +27,8 @@ func (c *Catalogue) Delete(ids []storage.TopicID) (errs []error, err error) {
 			e.remove(t, c.now())
 		}
 	}
-	return errs, c.commit(e)
+	if err := c.commit(e); err != nil {
+		return nil, nil, err
+	}
+	return e.deletions, errs, nil
 }

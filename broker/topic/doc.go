@@ -16,7 +16,7 @@ import (
 
 // Error is a refusal that the client gets to see: a Kafka error code, and what
 // was wrong with what in words. Errors of this package that are not *Error come
-// from the store and are not meant for clients.
+// from the store: their text is not meant for clients.
 type Error struct {
 	Kafka  *kerr.Error
 	Detail string
@@ -27,6 +27,16 @@ func (e *Error) Error() string { return e.Kafka.Message + ": " + e.Detail }
 // Unwrap gives the Kafka error, for errors.Is.
 func (e *Error) Unwrap() error { return e.Kafka }
 
+// Refuse makes a refusal with a message for the client.
+func Refuse(code *kerr.Error, format string, args ...any) *Error {
+	return refuse(code, format, args...)
+}
+
 func refuse(code *kerr.Error, format string, args ...any) *Error {
 	return &Error{code, fmt.Sprintf(format, args...)}
+}
+
+// storeError wraps an error of the store, with the code that clients get of it.
+func storeError(doing string, err error) error {
+	return fmt.Errorf("%s: %w: %w", doing, kerr.KafkaStorageError, err)
 }

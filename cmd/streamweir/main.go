@@ -4,20 +4,139 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 )
 
-// version is set by the linker.
-var version = "dev"
+// Exit statuses. docs/cli.md promises them.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // the command, or a part of it, failed
+	exitUsage       = 2   // the command line is wrong; nothing was done
+	exitUnreachable = 3   // no broker answered
+	exitInterrupted = 130 // ended by a signal before everything was done
+)
 
 func main() {
-	root := &cobra.Command{Use: "streamweir", SilenceErrors: true}
-	root.AddCommand(serveCommand())
-	if err := root.ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "streamweir:", err)
-		os.Exit(1)
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// commands lists what the binary can do, in the order of its help.
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		serveCommand(),
+		newTopicCommand(),
+		newProduceCommand(),
+		newConsumeCommand(),
+		newGroupCommand(),
+		newVersionCommand(),
 	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "streamweir",
+		Short:         "A Kafka broker on Badger, and the commands to work with it",
+		Long:          "Streamweir speaks the Kafka protocol over a durable log. The commands work with any Kafka cluster.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{command: cmd.CommandPath(), err: err}
+	})
+	root.AddCommand(commands()...)
+	return root
+}
+
+// run executes one command line and returns its exit status.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var failed *output.FailedError
+	if !errors.Is(err, errInterrupted) && !errors.As(err, &failed) { // those have been told
+		fmt.Fprintf(errs, "streamweir: %v\n", err)
+	}
+	return exitStatus(err)
+}
+
+// errInterrupted ends a command whose user has been told already.
+var errInterrupted = errors.New("interrupted")
+
+// usageError says that the command line is wrong.
+type usageError struct {
+	command string
+	err     error
+}
+
+func (e *usageError) Error() string {
+	return fmt.Sprintf("%v\nSee `%s --help`.", e.err, e.command)
+}
+
+func (e *usageError) Unwrap() error { return e.err }
+
+// misuse returns a usageError.
+func misuse(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{command: cmd.CommandPath(), err: fmt.Errorf(format, args...)}
+}
+
+func exitStatus(err error) int {
+	var usage *usageError
+	var unreachable *client.UnreachableError
+	var failed *output.FailedError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &failed):
+		return exitFailed
+	case errors.As(err, &unreachable):
+		return exitUnreachable
+	}
+	return exitFailed
+}
+
+// args wraps a check of arguments so that its failure counts as wrong usage.
+func args(check cobra.PositionalArgs, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, list []string) error {
+		if check(cmd, list) == nil {
+			return nil
+		}
+		if len(list) == 0 {
+			return misuse(cmd, "%s is missing", what)
+		}
+		return misuse(cmd, "%s is expected, not %q", what, list)
+	}
+}
+
+// group makes a command that only holds others. Called without one of them it
+// prints its help; called with an unknown one it says so.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args: func(cmd *cobra.Command, list []string) error {
+			if len(list) > 0 {
+				return misuse(cmd, "unknown command %q", list[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(subs...)
+	return cmd
 }

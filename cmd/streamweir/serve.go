@@ -62,7 +62,7 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 				<-signals
 				os.Exit(exitAtOnce)
 			}()
-			return server.Run(ctx, cfg, warnings, version)
+			return server.Run(ctx, cfg, warnings, buildInfo().Version)
 		},
 	}
 	f := c.Flags()

@@ -9,6 +9,7 @@ type importRule struct {
 	deny   []string // import paths that are forbidden with all below them; "./x" is x in this module
 	allow  []string // import paths below deny that are allowed all the same
 	tests  bool     // the rule binds _test.go files too
+	mains  bool     // the rule binds main packages too; without it, generators may stand beside what they make
 	why    string
 }
 
@@ -24,6 +25,7 @@ var importRules = []importRule{
 		deny:  []string{"."},
 		allow: []string{"./protocol"},
 		tests: true,
+		mains: true,
 		why:   "protocol turns bytes into typed requests and back; state and rules are not its business, so anyone can use it and fuzz it alone",
 	},
 	{
@@ -37,6 +39,7 @@ var importRules = []importRule{
 		deny:  []string{"."},
 		allow: []string{"./protocol", "./storage"},
 		tests: true,
+		mains: true,
 		why:   "a store holds batches and metadata; it must not know who asks for them, or another store could not take its place",
 	},
 	{
@@ -44,17 +47,20 @@ var importRules = []importRule{
 		except: []string{"storage/badgerstore", "storage/memstore", "storage/storagetest"},
 		deny:   []string{"./storage/badgerstore", "./storage/memstore", "./storage/storagetest"},
 		tests:  true,
+		mains:  true,
 		why:    "the promise of a store must not lean on one implementation of it",
 	},
 	{
-		from: []string{"storage/badgerstore"},
-		deny: []string{"./storage/memstore"},
-		why:  "implementations of a store stand beside each other; what two need goes into a package of its own",
+		from:  []string{"storage/badgerstore"},
+		deny:  []string{"./storage/memstore"},
+		mains: true,
+		why:   "implementations of a store stand beside each other; what two need goes into a package of its own",
 	},
 	{
 		from:  []string{"storage/memstore"},
 		deny:  []string{"./storage/badgerstore"},
 		tests: true,
+		mains: true,
 		why:   "implementations of a store stand beside each other; what two need goes into a package of its own",
 	},
 	{
@@ -62,6 +68,7 @@ var importRules = []importRule{
 		except: []string{"storage/badgerstore"},
 		deny:   []string{"github.com/dgraph-io"},
 		tests:  true,
+		mains:  true,
 		why:    "no code above storage sees a Badger type, or the next storage engine would mean changes everywhere",
 	},
 	{
@@ -69,47 +76,55 @@ var importRules = []importRule{
 		deny:  []string{"."},
 		allow: []string{"./protocol", "./storage", "./broker"},
 		tests: true,
+		mains: true,
 		why:   "broker is the core: it knows the log and the wire's types, and nobody who uses it",
 	},
 	{
-		from: []string{"broker"},
-		deny: []string{"./storage/badgerstore", "./storage/memstore", "./storage/storagetest"},
-		why:  "broker works on what storage promises; which store it gets is wired in cmd (its tests may take one)",
+		from:  []string{"broker"},
+		deny:  []string{"./storage/badgerstore", "./storage/memstore", "./storage/storagetest"},
+		mains: true,
+		why:   "broker works on what storage promises; which store it gets is wired in cmd (its tests may take one)",
 	},
 	{
 		from:   []string{"broker"},
 		except: []string{"broker/kafkaapi", "broker/kinesisapi"},
 		deny:   []string{"./broker/kafkaapi", "./broker/kinesisapi"},
 		tests:  true,
+		mains:  true,
 		why:    "a front calls the core; the core never calls a front, or the two protocols could not share it",
 	},
 	{
-		from: []string{"broker/kafkaapi"},
-		deny: []string{"./broker/kinesisapi"},
-		why:  "the two fronts meet in the core only",
+		from:  []string{"broker/kafkaapi"},
+		deny:  []string{"./broker/kinesisapi"},
+		mains: true,
+		why:   "the two fronts meet in the core only",
 	},
 	{
-		from: []string{"broker/kinesisapi"},
-		deny: []string{"./broker/kafkaapi"},
-		why:  "the two fronts meet in the core only",
+		from:  []string{"broker/kinesisapi"},
+		deny:  []string{"./broker/kafkaapi"},
+		mains: true,
+		why:   "the two fronts meet in the core only",
 	},
 	{
-		from: []string{"broker/group", "broker/txn"},
-		deny: []string{"net", "os", "syscall"},
-		why:  "coordinators are state machines: events in, actions out; input and output happen at their edges, elsewhere",
+		from:  []string{"broker/group", "broker/txn"},
+		deny:  []string{"net", "os", "syscall"},
+		mains: true,
+		why:   "coordinators are state machines: events in, actions out; input and output happen at their edges, elsewhere",
 	},
 	{
 		from: []string{"protocol", "storage", "broker"},
 		deny: []string{
 			"github.com/twmb/franz-go/pkg/kgo", "github.com/twmb/franz-go/pkg/kadm", "github.com/twmb/franz-go/pkg/kfake",
 		},
-		why: "a broker is no client: what it needs of the wire is in kmsg and protocol/kafka",
+		mains: true,
+		why:   "a broker is no client: what it needs of the wire is in kmsg and protocol/kafka",
 	},
 	{
 		from:  []string{"connect"},
 		deny:  []string{"."},
 		allow: []string{"./protocol", "./connect"},
 		tests: true,
+		mains: true,
 		why:   "the worker reaches a broker through a Kafka client only, so that it runs against any Kafka cluster",
 	},
 	{
@@ -117,12 +132,14 @@ var importRules = []importRule{
 		deny:  []string{"."},
 		allow: []string{"./protocol", "./storage", "./broker", "./serverless"},
 		tests: true,
+		mains: true,
 		why:   "capacity and metering stand on the broker and are wired in cmd",
 	},
 	{
 		from:  []string{"cmd"},
 		deny:  []string{"./integration", "./internal/lint"},
 		tests: true,
+		mains: true,
 		why:   "what is shipped holds no test code",
 	},
 	{
@@ -130,6 +147,7 @@ var importRules = []importRule{
 		deny:  []string{"."},
 		allow: []string{"./integration"},
 		tests: true,
+		mains: true,
 		why:   "integration drives the built binary as a user does; reaching into it would test something else",
 	},
 	{
@@ -137,24 +155,28 @@ var importRules = []importRule{
 		except: []string{"integration"},
 		deny:   []string{"./integration", "github.com/twmb/franz-go/pkg/kfake"},
 		tests:  true,
+		mains:  true,
 		why:    "integration's helpers, and other brokers to compare with, belong to integration",
 	},
 	{
 		from:   []string{"."},
 		except: []string{"storage/storagetest", "integration"},
 		deny:   []string{"testing"},
+		mains:  true,
 		why:    "only tests, and suites that tests call, import testing; it would add its flags to the binary",
 	},
 	{
 		from:  []string{"."},
 		deny:  []string{"github.com/sirupsen/logrus", "log", "log/slog"},
 		tests: true,
+		mains: true,
 		why:   "the project logs through zap, with stable field names",
 	},
 	{
 		from:  []string{"."},
 		deny:  []string{"io/ioutil", "github.com/pkg/errors", "golang.org/x/net/context"},
 		tests: true,
+		mains: true,
 		why:   "the standard library has had better for years",
 	},
 }
@@ -202,7 +224,7 @@ func roomOf(file *sourceFile) string {
 }
 
 func (r importRule) binds(file *sourceFile) bool {
-	if file.test && !r.tests {
+	if (file.test && !r.tests) || (mainPackage(file) && !r.mains) {
 		return false
 	}
 	return anyBelow(file.dir, r.from) && !anyBelow(file.dir, r.except)

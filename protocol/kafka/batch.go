@@ -252,7 +252,3 @@ func NextBatch(b []byte) (batch Batch, rest []byte, err error) {
 	}
 	return Batch(b[:size:size]), b[size:], nil
 }
-
-func truncated(format string, args ...any) error {
-	return truncatedError{refuse(kerr.InvalidRecord, format, args...)}
-}

@@ -122,44 +122,62 @@ func (d *gzipDecompressor) Read(p []byte) (int, error) { return d.z.Read(p) }
 
 func (d *gzipDecompressor) keep() bool { d.src.b = nil; return true }
 
+// zstdDecompressor keeps a decoder for windows of a common size. A larger one
+// gets a decoder of its own, which is not kept.
 type zstdDecompressor struct {
-	src    payloadReader
-	z      *zstd.Decoder
-	window uint64
+	src   payloadReader
+	small *zstd.Decoder
+	big   *zstd.Decoder
 }
 
-func newZstdDecompressor() (*zstdDecompressor, error) {
+func newZstdDecoder(window uint64) (*zstd.Decoder, error) {
 	// One block at a time, in the caller's goroutine: nothing to close, and
 	// memory follows the window and not the content.
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(MaxZstdWindow), zstd.WithDecodeBuffersBelow(0))
+		zstd.WithDecoderMaxWindow(window), zstd.WithDecodeBuffersBelow(0))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd decompressor: %w", err)
 	}
-	return &zstdDecompressor{z: z}, nil
+	return z, nil
 }
 
-func (d *zstdDecompressor) reset(payload []byte) error {
+func newZstdDecompressor() (*zstdDecompressor, error) {
+	z, err := newZstdDecoder(maxPooledZstdWindow)
+	return &zstdDecompressor{small: z}, err
+}
+
+func (d *zstdDecompressor) reset(payload []byte) (err error) {
 	var h zstd.Header
 	if err := h.Decode(payload); err != nil {
 		return fmt.Errorf("zstd frame header: %w", noEOF(err))
 	}
-	d.window = h.WindowSize
+	window := h.WindowSize
 	if h.SingleSegment {
-		d.window = h.FrameContentSize
-	}
-	if d.window > MaxZstdWindow {
-		return fmt.Errorf("zstd window of %d bytes is above the limit of %d", d.window, MaxZstdWindow)
+		window = h.FrameContentSize
 	}
 	d.src.b = payload
-	return d.z.Reset(&d.src)
+	if window <= maxPooledZstdWindow {
+		return d.small.Reset(&d.src)
+	}
+	if window > MaxZstdWindow {
+		return fmt.Errorf("zstd window of %d bytes is above the limit of %d", window, MaxZstdWindow)
+	}
+	if d.big, err = newZstdDecoder(MaxZstdWindow); err != nil {
+		return err
+	}
+	return d.big.Reset(&d.src)
 }
 
-func (d *zstdDecompressor) Read(p []byte) (int, error) { return d.z.Read(p) }
+func (d *zstdDecompressor) Read(p []byte) (int, error) {
+	if d.big != nil {
+		return d.big.Read(p)
+	}
+	return d.small.Read(p)
+}
 
 func (d *zstdDecompressor) keep() bool {
-	d.src.b = nil
-	return d.window <= maxPooledZstdWindow && d.z.Reset(nil) == nil
+	d.src.b, d.big = nil, nil
+	return d.small.Reset(nil) == nil
 }
 
 // lz4Decompressor accepts what Kafka's Java clients accept: one LZ4 frame with
@@ -174,29 +192,74 @@ func newLZ4Decompressor() *lz4Decompressor {
 	return &lz4Decompressor{z: lz4.NewReader(nil)}
 }
 
+// What an LZ4 frame's descriptor says, and what Java's reader demands of it.
 const (
-	lz4Magic            = 0x184D2204
-	lz4VersionMask      = 0xC0
-	lz4Version          = 0x40
-	lz4BlockIndependent = 0x20
+	lz4Magic             = 0x184D2204
+	lz4VersionMask       = 0xC0
+	lz4Version           = 0x40
+	lz4BlockIndependent  = 0x20
+	lz4BlockChecksum     = 0x10
+	lz4ContentSize       = 0x08
+	lz4ContentChecksum   = 0x04
+	lz4Reserved          = 0x03
+	lz4BlockUncompressed = 1 << 31
+	lz4LeastHeader       = 7
 )
 
 func (d *lz4Decompressor) reset(payload []byte) error {
-	if len(payload) < 7 {
+	if err := checkLZ4Frame(payload); err != nil {
+		return err
+	}
+	d.src.b = payload
+	d.z.Reset(&d.src)
+	return nil
+}
+
+// checkLZ4Frame says whether the payload is exactly one frame of the kind that
+// Java reads. It looks at the descriptor and at the blocks' lengths.
+func checkLZ4Frame(payload []byte) error {
+	if len(payload) < lz4LeastHeader {
 		return fmt.Errorf("lz4 frame header: %w", io.ErrUnexpectedEOF)
 	}
 	if m := binary.LittleEndian.Uint32(payload); m != lz4Magic {
 		return fmt.Errorf("lz4 frame begins with %#08x and not with %#08x", m, lz4Magic)
 	}
-	flg := payload[4]
-	if flg&lz4VersionMask != lz4Version {
-		return fmt.Errorf("lz4 frame has unknown version %d", flg>>6)
+	flags := payload[4]
+	switch {
+	case flags&lz4VersionMask != lz4Version:
+		return fmt.Errorf("lz4 frame has unknown version %d", flags>>6)
+	case flags&lz4BlockIndependent == 0:
+		return errors.New("lz4 frame has dependent blocks, which Java clients cannot read")
+	case flags&lz4Reserved != 0:
+		return errors.New("lz4 frame has reserved flags or a dictionary, which Java clients cannot read")
 	}
-	if flg&lz4BlockIndependent == 0 {
-		return errors.New("lz4 frame has dependent blocks, which Kafka clients cannot read")
+	at := lz4LeastHeader
+	if flags&lz4ContentSize != 0 {
+		at += 8
 	}
-	d.src.b = payload
-	d.z.Reset(&d.src)
+	for {
+		if len(payload)-at < 4 {
+			return fmt.Errorf("lz4 block length: %w", io.ErrUnexpectedEOF)
+		}
+		size := int(binary.LittleEndian.Uint32(payload[at:]) &^ lz4BlockUncompressed)
+		at += 4
+		if size == 0 {
+			break
+		}
+		if flags&lz4BlockChecksum != 0 {
+			size += 4
+		}
+		if size > len(payload)-at {
+			return fmt.Errorf("lz4 block: %w", io.ErrUnexpectedEOF)
+		}
+		at += size
+	}
+	if flags&lz4ContentChecksum != 0 {
+		at += 4
+	}
+	if at != len(payload) {
+		return fmt.Errorf("lz4 frame ends at byte %d of %d", at, len(payload))
+	}
 	return nil
 }
 
@@ -212,7 +275,10 @@ func (d *lz4Decompressor) keep() bool {
 // magic, two version numbers, and then blocks, each behind its length.
 var xerialMagic = [8]byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
-const xerialHeaderSize = 16
+const (
+	xerialHeaderSize = 16
+	xerialVersion    = 1 // the lowest that Java reads
+)
 
 // snappyDecompressor reads both forms of snappy that Kafka clients write: the
 // xerial framing, and one bare block. It decodes with golang/snappy and not with
@@ -229,6 +295,9 @@ func (d *snappyDecompressor) reset(payload []byte) error {
 	d.block, d.src = nil, payload
 	d.bare = len(payload) < xerialHeaderSize || [8]byte(payload[:8]) != xerialMagic
 	if !d.bare {
+		if v := int32(binary.BigEndian.Uint32(payload[8:])); v < xerialVersion {
+			return fmt.Errorf("snappy framing has version %d, which Java clients cannot read", v)
+		}
 		d.src = payload[xerialHeaderSize:]
 	}
 	return nil

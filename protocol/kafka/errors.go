@@ -19,6 +19,8 @@ type RefusedError struct {
 	// single records (ErrorRecords of ProduceResponse v8+). It holds at most
 	// MaxRecordErrors of them.
 	Records []RecordError
+
+	cause error // ErrTruncated, or nil
 }
 
 // A RecordError is the reason why one record of a batch was refused.
@@ -30,17 +32,23 @@ type RecordError struct {
 func (e *RefusedError) Error() string { return e.Kafka.Message + ": " + e.Detail }
 
 // Unwrap gives the Kafka error, so that errors.Is(err, kerr.CorruptMessage) and
-// errors.As with a *kerr.Error work.
-func (e *RefusedError) Unwrap() error { return e.Kafka }
-
-func refuse(code *kerr.Error, format string, args ...any) *RefusedError {
-	return &RefusedError{Kafka: code, Detail: fmt.Sprintf(format, args...)}
+// errors.As with a *kerr.Error work, and ErrTruncated where it applies.
+func (e *RefusedError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.Kafka}
+	}
+	return []error{e.Kafka, e.cause}
 }
 
 // ErrTruncated is in the chain of the error for a batch that ends early.
 var ErrTruncated = errors.New("record batch is cut short")
 
-// truncatedError is a refusal that errors.Is also knows as ErrTruncated.
-type truncatedError struct{ *RefusedError }
+func refuse(code *kerr.Error, format string, args ...any) *RefusedError {
+	return &RefusedError{Kafka: code, Detail: fmt.Sprintf(format, args...)}
+}
 
-func (e truncatedError) Unwrap() []error { return []error{ErrTruncated, e.RefusedError} }
+func truncated(format string, args ...any) *RefusedError {
+	e := refuse(kerr.InvalidRecord, format, args...)
+	e.cause = ErrTruncated
+	return e
+}

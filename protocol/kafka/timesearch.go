@@ -41,6 +41,9 @@ func (b Batch) OffsetOfMaxTimestamp(limit int64) (offset int64, ok bool, err err
 // eachTime calls f with the offset and timestamp of each record, until f
 // returns false.
 func (b Batch) eachTime(limit int64, f func(offset, timestamp int64) bool) error {
+	if b.NumRecords() == 0 {
+		return nil // compaction leaves such batches, whose codec means nothing
+	}
 	var s scanner
 	if err := s.win.open(b, limit); err != nil {
 		return decompressionError(b.Codec(), err)

@@ -66,10 +66,9 @@ func ProducedBatch(records []byte, version int16) (Batch, error) {
 	}
 	if len(rest) > 0 {
 		_, _, err := NextBatch(rest)
-		var refused *RefusedError
 		switch {
 		case errors.Is(err, ErrTruncated):
-		case errors.As(err, &refused) && refused.Kafka == kerr.CorruptMessage:
+		case errors.Is(err, kerr.CorruptMessage):
 			return nil, err
 		default:
 			return nil, refuse(kerr.InvalidRecord, "a produce request must hold one record batch for each partition; it holds more")
@@ -232,6 +231,8 @@ func rewrite(b Batch, rules *Rules) (Batch, error) {
 	if b.HasProducerID() {
 		o.Producer = &Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch(), Sequence: b.BaseSequence()}
 	}
+	// The check took the records' own timestamps; so does the new batch.
+	b[posAttributes+1] &^= attrLogAppendTime
 	r := ReadRecords(b, rules.DecompressedLimit)
 	defer r.Close()
 	var bw *batchWriter

@@ -34,6 +34,7 @@ const (
 	IncrementalAlterConfigs Key = 44
 	OffsetDelete            Key = 47
 	DescribeCluster         Key = 60
+	ListConfigResources     Key = 74
 	DescribeTopicPartitions Key = 75
 )
 
@@ -75,6 +76,7 @@ var served = map[Key]Versions{
 	IncrementalAlterConfigs: {0, 1},
 	OffsetDelete:            {0, 0},
 	DescribeCluster:         {0, 2},
+	ListConfigResources:     {0, 1},
 	DescribeTopicPartitions: {0, 0},
 }
 

@@ -39,7 +39,7 @@ const (
 	// Badger does not know of yet.
 	collectPause = 200 * time.Millisecond
 	// collectRetry is the time after which garbage that stayed is tried again.
-	collectRetry = 30 * time.Second
+	collectRetry     = 30 * time.Second
 	fillerValueBytes = 256
 )
 

@@ -86,7 +86,7 @@ func (s *Store) loadPartitions(txn *badger.Txn, dropping map[storage.Partition]b
 	err = s.scan(txn, prefixEpoch, func(id storage.Partition, key, value []byte) error {
 		e, err := decodeEpoch(key, value)
 		if p := s.mu.partitions[id]; p != nil && err == nil {
-			p.mu.epochs = append(p.mu.epochs, e)
+			p.mu.epochs = storage.AddEpoch(p.mu.epochs, e.Epoch, e.StartOffset)
 		}
 		return err
 	})

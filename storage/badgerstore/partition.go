@@ -53,9 +53,7 @@ func addBatch(s *storage.Segment, b storage.BatchInfo) {
 func (p *partition) applyAppend(a *storage.Append, seals bool) {
 	p.mu.exists = true
 	addBatch(&p.mu.growing, a.Info)
-	if n := len(p.mu.epochs); a.Epoch >= 0 && (n == 0 || p.mu.epochs[n-1].Epoch < a.Epoch) {
-		p.mu.epochs = append(p.mu.epochs, storage.EpochStart{Epoch: a.Epoch, StartOffset: a.Info.BaseOffset})
-	}
+	p.mu.epochs = storage.AddEpoch(p.mu.epochs, a.Epoch, a.Info.BaseOffset)
 	p.mu.end = a.Info.LastOffset + 1
 	if seals {
 		p.applySeal()

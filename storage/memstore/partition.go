@@ -50,9 +50,7 @@ func (p *partition) append(a *storage.Append, opts *Options) {
 	p.batches = append(p.batches, batch{info: a.Info, data: slices.Clone(a.Data), segment: p.segment})
 	p.segmentBytes += int64(a.Info.Size)
 	p.segmentCount++
-	if n := len(p.epochs); a.Epoch >= 0 && (n == 0 || p.epochs[n-1].Epoch < a.Epoch) {
-		p.epochs = append(p.epochs, storage.EpochStart{Epoch: a.Epoch, StartOffset: a.Info.BaseOffset})
-	}
+	p.epochs = storage.AddEpoch(p.epochs, a.Epoch, a.Info.BaseOffset)
 	p.end = a.Info.LastOffset + 1
 }
 

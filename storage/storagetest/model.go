@@ -141,9 +141,7 @@ func appendToBoth(rt *rapid.T, h *harness, p storage.Partition, m *model, term *
 			s := specs[i]
 			m.batches = append(m.batches, s.info())
 			m.end = s.info().LastOffset + 1
-			if k := len(m.epochs); s.epoch >= 0 && (k == 0 || m.epochs[k-1].Epoch < s.epoch) {
-				m.epochs = append(m.epochs, storage.EpochStart{Epoch: s.epoch, StartOffset: s.base})
-			}
+			m.epochs = storage.AddEpoch(m.epochs, s.epoch, s.base)
 		}
 	}
 }

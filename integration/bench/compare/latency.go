@@ -34,7 +34,7 @@ func oneAtATime(ctx context.Context, c *config, b *broker) ([]metric, error) {
 	if err := conn.createTopic(topic, 1); err != nil {
 		return nil, err
 	}
-	frame := encodeProduce(topic, 0, makeBatch(1, latencyRecord, 1))
+	frame := encodeProduce(topic, partitionBatch{0, makeBatch(1, latencyRecord, 1)})
 	var latencies []time.Duration
 	began := time.Now()
 	for n := int32(0); ; n++ {
@@ -45,7 +45,7 @@ func oneAtATime(ctx context.Context, c *config, b *broker) ([]metric, error) {
 		if err := conn.send(frame, n); err != nil {
 			return nil, fmt.Errorf("one record at a time: %w", err)
 		}
-		if err := conn.receiveProduce(n); err != nil {
+		if err := conn.receiveProduce(n, 1); err != nil {
 			return nil, fmt.Errorf("one record at a time: %w", err)
 		}
 		if sent.Sub(began) > c.warmup {

@@ -30,6 +30,7 @@ type config struct {
 	idle       time.Duration
 	maxBytes   int64
 	inFlight   int
+	perRequest int // batches in a produce request; 0: one for each partition of the connection
 	jsonFile   string
 	markdown   string
 }
@@ -116,18 +117,23 @@ func (c *config) runOne(ctx context.Context, s *system, sc scenario) ([]metric, 
 	}
 	defer b.close()
 	took, err := b.ready(ctx)
+	if ctx.Err() != nil {
+		return nil, errInterrupted
+	}
 	if err != nil {
 		return nil, err
 	}
 	metrics, err := sc.run(ctx, c, b, took)
+	if ctx.Err() != nil {
+		return nil, errInterrupted
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, errors.New("interrupted")
-		}
 		return nil, fmt.Errorf("%w; the broker's last words:\n%s", err, b.proc.logTail())
 	}
 	return metrics, nil
 }
+
+var errInterrupted = errors.New("interrupted")
 
 // minFree is space that a run leaves to others.
 const minFree = 2 << 30
@@ -195,6 +201,7 @@ func parseFlags(args []string) (*config, error) {
 	flags.DurationVar(&c.idle, "idle", 5*time.Second, "how long a broker rests before its idle memory is read, and again for its idle CPU")
 	flags.Float64Var(&gigabytes, "gb", 4, "end warm-up and measurement of a produce run after so many GB (1e9 bytes) each")
 	flags.IntVar(&c.inFlight, "in-flight", 5, "produce requests on the way on each connection")
+	flags.IntVar(&c.perRequest, "batches", 0, "batches in a produce request, each to another partition; 0: one to each partition of the connection,\nas clients send them that have data for all of them")
 	flags.StringVar(&c.dir, "dir", defaultDir(), "where the brokers' directories are made; must be on a disk")
 	flags.StringVar(&c.streamweir, "streamweir", filepath.Join("bin", "streamweir"), "the built binary")
 	flags.StringVar(&c.kafka, "kafka", filepath.Join("scripts", "apache-kafka", "kafka"), "the script that runs Apache Kafka")
@@ -208,7 +215,7 @@ func parseFlags(args []string) (*config, error) {
 		return nil, fmt.Errorf("unexpected argument %q; -h lists the flags", flags.Arg(0))
 	}
 	c.maxBytes = int64(gigabytes * 1e9)
-	if c.rounds < 1 || c.inFlight < 1 || c.measure <= 0 || c.maxBytes <= 0 {
+	if c.rounds < 1 || c.inFlight < 1 || c.measure <= 0 || c.maxBytes <= 0 || c.perRequest < 0 {
 		return nil, errors.New("-rounds, -in-flight, -time and -gb must be above zero")
 	}
 	var err error

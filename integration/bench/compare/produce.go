@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -55,23 +56,31 @@ func makeBatch(n, size int, seed uint64) []byte {
 	return encoded
 }
 
-// encodeProduce makes the frame of a request with one batch, acks=all.
-func encodeProduce(topic string, partition int32, batch []byte) []byte {
+// partitionBatch is a batch on its way to a partition.
+type partitionBatch struct {
+	partition int32
+	batch     []byte
+}
+
+// encodeProduce makes the frame of a produce request, acks=all.
+func encodeProduce(topic string, batches ...partitionBatch) []byte {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version = produceVersion
 	req.Acks = -1
 	req.TimeoutMillis = int32(requestTimeout.Milliseconds())
-	p := kmsg.NewProduceRequestTopicPartition()
-	p.Partition, p.Records = partition, batch
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = topic
-	t.Partitions = append(t.Partitions, p)
+	for _, b := range batches {
+		p := kmsg.NewProduceRequestTopicPartition()
+		p.Partition, p.Records = b.partition, b.batch
+		t.Partitions = append(t.Partitions, p)
+	}
 	req.Topics = append(req.Topics, t)
 	return encode(req)
 }
 
-// receiveProduce reads the response to a request of encodeProduce.
-func (c *conn) receiveProduce(correlation int32) error {
+// receiveProduce reads the response to a produce request of so many batches.
+func (c *conn) receiveProduce(correlation int32, batches int) error {
 	var resp kmsg.ProduceResponse
 	resp.SetVersion(produceVersion)
 	if err := c.receive(&resp, correlation); err != nil {
@@ -90,8 +99,8 @@ func (c *conn) receiveProduce(correlation int32) error {
 			}
 		}
 	}
-	if answered != 1 {
-		return fmt.Errorf("a produce response speaks of %d partitions, not of 1", answered)
+	if answered != batches {
+		return fmt.Errorf("a produce response speaks of %d partitions, not of %d", answered, batches)
 	}
 	return nil
 }
@@ -140,7 +149,7 @@ func (t throughput) metrics(scenario string) []metric {
 func produce(ctx context.Context, c *config, b *broker, l load) (throughput, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.warmup+c.measure+requestTimeout)
 	defer cancel()
-	frames := prepare(l)
+	frames := prepare(l, c.perRequest)
 
 	var acked atomic.Int64
 	var stop atomic.Bool
@@ -169,21 +178,37 @@ func produce(ctx context.Context, c *config, b *broker, l load) (throughput, err
 	return result, nil
 }
 
-// frame is one prepared request and the bytes of its batch.
+// frame is one prepared request.
 type frame struct {
-	bytes []byte
-	batch int
+	bytes   []byte
+	batches int
+	payload int // bytes of its batches
 }
 
 // prepare encodes the requests of each connection: its partitions in turn,
-// several different batches for each.
-func prepare(l load) [][]frame {
+// perRequest of them in a request (0: all), several different batches for each.
+func prepare(l load, perRequest int) [][]frame {
 	frames := make([][]frame, l.connections)
-	for n := range framesEach {
-		for p := range l.partitions {
-			owner := p % l.connections
-			batch := makeBatch(l.batchCount, l.batchBytes-batchOverhead, uint64(n*l.partitions+p))
-			frames[owner] = append(frames[owner], frame{encodeProduce(l.topic, int32(p), batch), len(batch)})
+	for owner := range frames {
+		var mine []int32
+		for p := owner; p < l.partitions; p += l.connections {
+			mine = append(mine, int32(p))
+		}
+		size := perRequest
+		if size == 0 {
+			size = len(mine)
+		}
+		for n := range framesEach {
+			for together := range slices.Chunk(mine, size) {
+				var batches []partitionBatch
+				payload := 0
+				for _, p := range together {
+					batch := makeBatch(l.batchCount, l.batchBytes-batchOverhead, uint64(n*l.partitions)+uint64(p))
+					batches = append(batches, partitionBatch{p, batch})
+					payload += len(batch)
+				}
+				frames[owner] = append(frames[owner], frame{encodeProduce(l.topic, batches...), len(batches), payload})
+			}
 		}
 	}
 	return frames
@@ -204,10 +229,11 @@ func (c *conn) pump(frames []frame, inFlight int, acked *atomic.Int64, stop *ato
 		if received == sent {
 			return nil
 		}
-		if err := c.receiveProduce(received); err != nil {
+		due := frames[int(received)%len(frames)]
+		if err := c.receiveProduce(received, due.batches); err != nil {
 			return err
 		}
-		acked.Add(int64(frames[int(received)%len(frames)].batch))
+		acked.Add(int64(due.payload))
 		received++
 	}
 }

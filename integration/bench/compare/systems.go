@@ -189,11 +189,11 @@ func firstRecord(ctx context.Context, addr string) error {
 	if err := c.createTopic(startTopic, 1); err != nil {
 		return err
 	}
-	frame := encodeProduce(startTopic, 0, makeBatch(1, latencyRecord, 1))
+	frame := encodeProduce(startTopic, partitionBatch{0, makeBatch(1, latencyRecord, 1)})
 	if err := c.send(frame, 1); err != nil {
 		return err
 	}
-	return c.receiveProduce(1)
+	return c.receiveProduce(1, 1)
 }
 
 // freePorts finds two ports that nobody listens on.

@@ -25,7 +25,7 @@ const (
 )
 
 const (
-	readBuffer     = 1 << 20
+	readBuffer     = 4 << 10 // small: what is fetched is thrown away past it, see discard
 	maxResponse    = 1 << 20 // of a response that is read as a whole
 	requestTimeout = 30 * time.Second
 	correlationAt  = 8 // where the correlation id stands in a request, after length, key and version
@@ -36,6 +36,7 @@ const (
 // conn is one connection used by one goroutine.
 type conn struct {
 	net.Conn
+	tcp     *net.TCPConn // the same
 	in      *bufio.Reader
 	body    []byte // of the last response read as a whole
 	next    int32  // correlation id of the next round trip
@@ -49,7 +50,13 @@ func dial(ctx context.Context, addr string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		c.Close()
+		return nil, fmt.Errorf("%s is not reached over TCP", addr)
+	}
 	return &conn{
+		tcp:     tcp,
 		Conn:    c,
 		in:      bufio.NewReaderSize(c, readBuffer),
 		release: context.AfterFunc(ctx, func() { c.Close() }),
@@ -86,6 +93,22 @@ func (c *conn) receiveHeader(correlation int32) (int, error) {
 		return 0, err
 	}
 	return int(length) - 4, nil
+}
+
+// discard throws away the next n bytes: those already read, then the rest
+// without bringing them into this process where the system can do that.
+func (c *conn) discard(n int) error {
+	buffered := min(n, c.in.Buffered())
+	if _, err := c.in.Discard(buffered); err != nil {
+		return err
+	}
+	if n == buffered {
+		return nil
+	}
+	if err := dropBytes(c.tcp, n-buffered); err != nil {
+		return fmt.Errorf("read a response: %w", err)
+	}
+	return nil
 }
 
 // receive reads a whole response into resp.

@@ -79,6 +79,7 @@ func Run(ctx context.Context, cfg *config.Config, warnings []string, version str
 	adm.stopping()
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
+	core.Resign()
 	kafka.Shutdown(drain)
 	log.Info("stopped")
 	return nil

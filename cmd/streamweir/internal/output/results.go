@@ -1,0 +1,69 @@
+package output
+
+import (
+	"fmt"
+	"io"
+)
+
+// Result says what became of one of the things that a command was asked to change.
+type Result struct {
+	Name   string // of the topic or group
+	Done   string // "created", "deleted"; empty on failure
+	Detail string // more for a person: "3 partitions"
+	Err    error
+}
+
+type jsonResult struct {
+	Name   string `json:"name"`
+	Status string `json:"status"`
+	Error  string `json:"error,omitempty"`
+}
+
+// FailedError says that part of what was asked failed. What failed has been
+// printed already.
+type FailedError struct{ Failed, Total int }
+
+func (e *FailedError) Error() string { return fmt.Sprintf("%d of %d failed", e.Failed, e.Total) }
+
+// WriteResults prints what was done to out and what failed to errs, and
+// returns an error if anything failed.
+func WriteResults(out, errs io.Writer, format Format, noun string, results []Result) error {
+	failed := 0
+	list := make([]jsonResult, 0, len(results))
+	for _, r := range results {
+		item := jsonResult{Name: r.Name, Status: r.Done}
+		if r.Err != nil {
+			failed++
+			item.Status, item.Error = "failed", r.Err.Error()
+			fmt.Fprintf(errs, "streamweir: %s %q: %v\n", noun, r.Name, r.Err)
+		}
+		list = append(list, item)
+	}
+	if format == JSON {
+		if err := WriteJSON(out, list); err != nil {
+			return err
+		}
+	} else if err := writeDone(out, noun, results); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return &FailedError{Failed: failed, Total: len(results)}
+	}
+	return nil
+}
+
+func writeDone(out io.Writer, noun string, results []Result) error {
+	for _, r := range results {
+		if r.Err != nil {
+			continue
+		}
+		detail := ""
+		if r.Detail != "" {
+			detail = " (" + r.Detail + ")"
+		}
+		if _, err := fmt.Fprintf(out, "%s %s %q%s\n", r.Done, noun, r.Name, detail); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,319 @@
+// Package produce sends the lines, JSON objects or whole files of an input to
+// a topic, and says exactly what was acknowledged.
+package produce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
+)
+
+const (
+	// maxBufferedBytes and maxBufferedRecords bound what is read but not
+	// yet acknowledged.
+	maxBufferedBytes   = 64 << 20
+	maxBufferedRecords = 50_000
+
+	// maxBatchBytes bounds what we send in one batch, and so in one record,
+	// whatever the topic allows.
+	maxBatchBytes = maxBufferedBytes
+	// maxRequestBytes leaves room for one such batch and the request around it.
+	maxRequestBytes = maxBatchBytes + 1<<20
+
+	// linger gathers what arrives together, and is too short to be felt by
+	// someone who types.
+	linger = 5 * time.Millisecond
+
+	// slabSize is how many records are allocated at a time.
+	slabSize = 256
+)
+
+// Acks says how many replicas must have a record before it counts.
+type Acks string
+
+// The values of acks.
+const (
+	AcksAll    Acks = "all"
+	AcksLeader Acks = "1"
+	AcksNone   Acks = "0"
+)
+
+// Delivery says how records are sent.
+type Delivery struct {
+	Codec   string // none, gzip, snappy, lz4, zstd
+	Acks    Acks
+	Timeout time.Duration // for one record, with all retries
+	// Partitioned is set if the records bring their partition.
+	Partitioned bool
+	// BatchBytes gives the topic's limit once it is known.
+	BatchBytes *atomic.Int32
+}
+
+// Codecs lists the compression codecs by the names Kafka gives them.
+func Codecs() []string { return []string{"none", "gzip", "snappy", "lz4", "zstd"} }
+
+// Options turns a Delivery into options of the client.
+func (d Delivery) Options() ([]kgo.Opt, error) {
+	codec, ok := map[string]kgo.CompressionCodec{
+		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	}[d.Codec]
+	if !ok {
+		return nil, fmt.Errorf("codec %q is not known: there are %v", d.Codec, Codecs())
+	}
+	opts := []kgo.Opt{
+		kgo.ProducerBatchCompression(codec),
+		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return d.BatchBytes.Load() }),
+		kgo.BrokerMaxWriteBytes(maxRequestBytes),
+		kgo.MaxBufferedRecords(maxBufferedRecords),
+		kgo.MaxBufferedBytes(maxBufferedBytes),
+		kgo.ProducerLinger(linger),
+		kgo.RecordDeliveryTimeout(d.Timeout),
+	}
+	if d.Partitioned {
+		opts = append(opts, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	}
+	switch d.Acks {
+	case AcksAll, "-1":
+		// We end at a failure and never send a record a second time
+		// ourselves, so giving up on one cannot write it twice.
+		opts = append(opts, kgo.AllowIdempotentProduceCancellation())
+	case AcksLeader:
+		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite())
+	case AcksNone:
+		opts = append(opts, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
+	default:
+		return nil, fmt.Errorf("acks %q is not known: write all, 1 or 0", d.Acks)
+	}
+	return opts, nil
+}
+
+// Input is something to read records from.
+type Input struct {
+	Name string // "" for standard input
+	Size int64  // in bytes; negative if it is not known
+	Open func() (io.ReadCloser, error)
+	// Source is what Open reads from, where that is open already.
+	Source io.Reader
+}
+
+// Job is what to send where.
+type Job struct {
+	Topic     string
+	Inputs    []Input
+	Parsing   Parsing
+	KeepGoing bool // after a failed record
+	// Report is called for the first failed records, one at a time.
+	Report func(*RecordError)
+	// Watch is given the state of the job while it runs; nil if nobody looks.
+	Watch func(context.Context, *Progress)
+}
+
+// maxReported is how many failed records are reported one by one.
+const maxReported = 10
+
+// Summary is what became of a job.
+type Summary struct {
+	Topic        string  `json:"topic"`
+	Acknowledged int64   `json:"acknowledged"`
+	Failed       int64   `json:"failed"`
+	Unknown      int64   `json:"unknown"` // sent, and the answer was not waited for
+	Bytes        int64   `json:"bytes"`   // of keys and values acknowledged
+	Seconds      float64 `json:"seconds"`
+	Interrupted  bool    `json:"interrupted"`
+}
+
+// Progress is the state of a running job. Its fields are read while they change.
+type Progress struct {
+	Total    int64 // bytes of input; negative if not known
+	Read     atomic.Int64
+	Sent     atomic.Int64
+	Acked    atomic.Int64
+	Failed   atomic.Int64
+	Bytes    atomic.Int64 // acknowledged
+	Started  time.Time
+	Buffered func() int64 // bytes sent and not answered
+}
+
+// run is a job at work.
+type run struct {
+	Progress
+	cl   *client.Cluster
+	job  *Job
+	hard context.Context //nolint:containedctx // the promises need it
+
+	stop   atomic.Bool  // read no more
+	unsent atomic.Int64 // failed before they were sent
+	// sending is held while a record is handed to the client, so that
+	// whoever holds it after setting stop knows that the last one was.
+	sending sync.Mutex
+	slab    []pending
+
+	reporting sync.Mutex
+	reported  int
+}
+
+// pending is a record on its way. Its address is the context of its record, by
+// which the promise finds where in the input it stood without an allocation
+// for each.
+type pending struct {
+	context.Context
+	record kgo.Record
+	at     Origin
+}
+
+// Run sends everything. When soft ends it stops reading, and waits for what was
+// sent; when hard ends it no longer waits. The error is one of reading; failed
+// records are in the summary.
+func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, error) {
+	r := &run{cl: cl, job: job, hard: hard}
+	r.Total, r.Started, r.Buffered = totalSize(job.Inputs), time.Now(), cl.BufferedProduceBytes
+	var watching sync.WaitGroup
+	watchCtx, endWatch := context.WithCancel(context.Background())
+	if job.Watch != nil {
+		watching.Go(func() { job.Watch(watchCtx, &r.Progress) })
+	}
+	// A read of a terminal or a pipe cannot be called off, so the reading
+	// goroutine is not waited for after an interruption: it holds nothing,
+	// and the process is about to end.
+	done := make(chan error, 1)
+	go func() { done <- r.readAll() }()
+	var err error
+	interrupted := false
+	select {
+	case err = <-done:
+	case <-soft.Done():
+		interrupted = true
+	}
+	r.stop.Store(true)
+	r.sending.Lock()
+	flushErr := cl.Flush(hard)
+	sent := r.Sent.Load()
+	r.sending.Unlock()
+	endWatch()
+	watching.Wait()
+	s := Summary{
+		Topic: job.Topic, Acknowledged: r.Acked.Load(), Failed: r.Failed.Load(), Bytes: r.Bytes.Load(),
+		Seconds: time.Since(r.Started).Seconds(), Interrupted: interrupted,
+	}
+	if flushErr != nil {
+		s.Interrupted = true
+	}
+	s.Unknown = max(sent-s.Acknowledged-(s.Failed-r.unsent.Load()), 0)
+	return s, err
+}
+
+func totalSize(inputs []Input) int64 {
+	var total int64
+	for _, in := range inputs {
+		if in.Size < 0 {
+			return -1
+		}
+		total += in.Size
+	}
+	return total
+}
+
+func (r *run) readAll() error {
+	for _, in := range r.job.Inputs {
+		if r.stop.Load() {
+			return nil
+		}
+		if err := r.readOne(in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) readOne(in Input) error {
+	f, err := in.Open()
+	if err != nil {
+		return err
+	}
+	rd := &reader{
+		in: f, name: in.Name, parse: &r.job.Parsing,
+		failed: func(e *RecordError) bool {
+			r.unsent.Add(1)
+			return r.fail(e)
+		},
+		consumed: func(n int) { r.Read.Add(int64(n)) },
+	}
+	err = rd.run(r.send)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// send hands a record to the client. It waits while too much is buffered.
+func (r *run) send(rec kgo.Record, at Origin) bool {
+	r.sending.Lock()
+	defer r.sending.Unlock()
+	if r.stop.Load() {
+		return false
+	}
+	if len(r.slab) == 0 {
+		r.slab = make([]pending, slabSize)
+	}
+	p := &r.slab[0]
+	r.slab = r.slab[1:]
+	p.Context, p.record, p.at = r.hard, rec, at
+	p.record.Topic, p.record.Context = r.job.Topic, p
+	r.Sent.Add(1)
+	r.cl.Produce(r.hard, &p.record, r.answered)
+	return true
+}
+
+// answered is called once for every record, in the client's own goroutine.
+func (r *run) answered(rec *kgo.Record, err error) {
+	if err == nil {
+		r.Acked.Add(1)
+		r.Bytes.Add(int64(len(rec.Key) + len(rec.Value)))
+		return
+	}
+	if r.hard.Err() != nil {
+		return // given up by the user: neither acknowledged nor refused
+	}
+	p, _ := rec.Context.(*pending)
+	at := Origin{Input: "?"}
+	if p != nil {
+		at = p.at
+	}
+	r.fail(&RecordError{Origin: at, Err: r.explain(err)})
+}
+
+func (r *run) explain(err error) error {
+	switch {
+	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
+		return fmt.Errorf("it was not acknowledged in time (--delivery-timeout), and may or may not have been written: %w", r.cl.Explain(err))
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+		return fmt.Errorf("topic %q is gone: %w", r.job.Topic, client.Plain(err))
+	}
+	return r.cl.Explain(err)
+}
+
+// fail counts and reports a record that was not sent or not acknowledged, and
+// says whether to go on.
+func (r *run) fail(e *RecordError) bool {
+	r.Failed.Add(1)
+	r.reporting.Lock()
+	defer r.reporting.Unlock()
+	if r.reported < maxReported {
+		r.reported++
+		r.job.Report(e)
+	}
+	if !r.job.KeepGoing {
+		r.stop.Store(true)
+	}
+	return !r.stop.Load()
+}

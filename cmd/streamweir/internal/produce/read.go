@@ -1,0 +1,345 @@
+package produce
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/format"
+)
+
+// InputFormat is how the input is divided into records.
+type InputFormat string
+
+// The input formats.
+const (
+	Lines InputFormat = "text" // one record per delimiter
+	JSON  InputFormat = "json" // one JSON object per line
+	Whole InputFormat = "file" // one record per file
+)
+
+// blockSize is how much is read at a time. Records are slices of a block, so a
+// block lives until the last of its records is acknowledged.
+const blockSize = 256 << 10
+
+// DefaultMaxRecordBytes bounds one record where the topic's own limit is not known.
+const DefaultMaxRecordBytes = 10 << 20
+
+// envelopeRatio is how much longer than its record a line of JSON may be:
+// base64 adds a third, and \u escapes make six bytes of one.
+const envelopeRatio = 6
+
+// Parsing says how a line becomes a record.
+type Parsing struct {
+	Format         InputFormat
+	Delimiter      []byte             // between records; Lines only
+	KeyDelimiter   []byte             // between key and value; empty: no keys in the input
+	Key            []byte             // of every record that brings none; nil: null
+	Headers        []kgo.RecordHeader // of every record, before its own
+	EmptyIsNull    bool               // an empty key or value is sent as null
+	Partition      int32              // AnyPartition, or the one to send everything to
+	KeepPartition  bool               // take the partition from the JSON line
+	Partitions     int                // how many the topic has
+	MaxRecordBytes int                // key and value and headers of one record
+}
+
+// AnyPartition leaves the choice to the partitioner.
+const AnyPartition = -1
+
+// Origin says where in the input a record stood.
+type Origin struct {
+	Input string // name of the file, "" for standard input
+	Line  int64  // 0: the whole file
+}
+
+func (o Origin) String() string {
+	switch {
+	case o.Input == "" && o.Line == 0:
+		return "standard input"
+	case o.Input == "":
+		return fmt.Sprintf("line %d", o.Line)
+	case o.Line == 0:
+		return o.Input
+	}
+	return fmt.Sprintf("%s:%d", o.Input, o.Line)
+}
+
+// RecordError says why a record was not sent or not acknowledged.
+type RecordError struct {
+	Origin Origin
+	Err    error
+}
+
+func (e *RecordError) Error() string { return fmt.Sprintf("%s: %v", e.Origin, e.Err) }
+func (e *RecordError) Unwrap() error { return e.Err }
+
+// TooLargeError says that a record is over the topic's limit.
+type TooLargeError struct {
+	Size  int64 // 0: not known, reading stopped at the limit
+	Limit int
+}
+
+func (e *TooLargeError) Error() string {
+	if e.Size > 0 {
+		return fmt.Sprintf("the record has %d bytes; the topic takes at most %d (max.message.bytes)", e.Size, e.Limit)
+	}
+	return fmt.Sprintf("the record has more than %d bytes, which is all that the topic takes (max.message.bytes)", e.Limit)
+}
+
+// sink takes records with their origin. It returns false to stop the reading.
+type sink func(r kgo.Record, at Origin) bool
+
+// reader divides one input into records.
+type reader struct {
+	in    io.Reader
+	name  string
+	parse *Parsing
+	// failed is called for what cannot become a record. It returns false
+	// to stop.
+	failed func(*RecordError) bool
+	// consumed is called with the number of bytes read.
+	consumed func(int)
+}
+
+var errStopped = errors.New("stopped")
+
+// run reads until the end of the input. An error is one of reading.
+func (r *reader) run(emit sink) error {
+	var err error
+	if r.parse.Format == Whole {
+		err = r.whole(emit)
+	} else {
+		err = r.lines(emit)
+	}
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	if err != nil {
+		name := r.name
+		if name == "" {
+			name = "standard input"
+		}
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
+}
+
+// whole makes one record of the input.
+func (r *reader) whole(emit sink) error {
+	limit := r.parse.MaxRecordBytes
+	value, err := io.ReadAll(io.LimitReader(r.in, int64(limit)+1))
+	r.consumed(len(value))
+	if err != nil {
+		return err
+	}
+	at := Origin{Input: r.name}
+	if len(value) > limit {
+		r.failed(&RecordError{Origin: at, Err: &TooLargeError{Limit: limit}})
+		return nil
+	}
+	if !emit(r.record(nil, value), at) {
+		return errStopped
+	}
+	return nil
+}
+
+// lines cuts the input at the delimiter. It hands on what is complete after
+// every read, so that a slow pipe is not held back, and never keeps more than
+// one line that is not complete.
+func (r *reader) lines(emit sink) error {
+	limit := r.parse.MaxRecordBytes
+	if r.parse.Format == JSON {
+		limit *= envelopeRatio
+	}
+	limit += len(r.parse.KeyDelimiter)
+	c := &cutter{r: r, limit: limit, emit: emit, block: make([]byte, blockSize)}
+	return c.run()
+}
+
+// cutter holds the state of cutting: block[start:end] is not yet a line, and
+// block[start:scanned] holds no delimiter.
+type cutter struct {
+	r                   *reader
+	limit               int
+	emit                sink
+	block               []byte
+	start, scanned, end int
+	line                int64
+	skipping            bool // the rest of a line that is too long
+}
+
+func (c *cutter) run() error {
+	for {
+		if err := c.makeRoom(); err != nil {
+			return err
+		}
+		n, err := c.r.in.Read(c.block[c.end:])
+		c.end += n
+		c.r.consumed(n)
+		if cutErr := c.cut(); cutErr != nil {
+			return cutErr
+		}
+		if errors.Is(err, io.EOF) {
+			return c.finish()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// makeRoom moves the unfinished line to a fresh block when this one is full:
+// the old one belongs to the records cut from it.
+func (c *cutter) makeRoom() error {
+	if c.end < len(c.block) {
+		return nil
+	}
+	rest := c.end - c.start
+	if rest > c.limit+len(c.r.parse.Delimiter) || c.skipping {
+		return c.skip()
+	}
+	size := blockSize
+	for size < 2*rest {
+		size *= 2
+	}
+	fresh := make([]byte, size)
+	copy(fresh, c.block[c.start:c.end])
+	c.scanned -= c.start
+	c.block, c.start, c.end = fresh, 0, rest
+	return nil
+}
+
+// skip drops what has been read of a line that is too long.
+func (c *cutter) skip() error {
+	if !c.skipping {
+		c.skipping = true
+		at := Origin{Input: c.r.name, Line: c.line + 1}
+		if !c.r.failed(&RecordError{Origin: at, Err: &TooLargeError{Limit: c.r.parse.MaxRecordBytes}}) {
+			return errStopped
+		}
+	}
+	// What may be the beginning of a delimiter stays. Records may have been
+	// cut from this block, so it is not written again.
+	keep := min(len(c.r.parse.Delimiter)-1, c.end-c.start)
+	fresh := make([]byte, blockSize)
+	copy(fresh, c.block[c.end-keep:c.end])
+	c.block, c.start, c.scanned, c.end = fresh, 0, 0, keep
+	return nil
+}
+
+// cut hands on every complete line.
+func (c *cutter) cut() error {
+	delimiter := c.r.parse.Delimiter
+	for {
+		i := bytes.Index(c.block[c.scanned:c.end], delimiter)
+		if i < 0 {
+			c.scanned = max(c.start, c.end-len(delimiter)+1)
+			return nil
+		}
+		line := c.block[c.start : c.scanned+i : c.scanned+i]
+		c.start = c.scanned + i + len(delimiter)
+		c.scanned = c.start
+		if err := c.take(line); err != nil {
+			return err
+		}
+	}
+}
+
+// finish takes a last line that has no delimiter after it.
+func (c *cutter) finish() error {
+	if c.start == c.end || c.skipping {
+		return nil
+	}
+	return c.take(c.block[c.start:c.end:c.end])
+}
+
+func (c *cutter) take(line []byte) error {
+	c.line++
+	if c.skipping {
+		c.skipping = false
+		return nil
+	}
+	at := Origin{Input: c.r.name, Line: c.line}
+	rec, skip, err := c.r.parseLine(line)
+	if err == nil && !skip {
+		err = c.r.checkSize(&rec)
+	}
+	switch {
+	case err != nil && !c.r.failed(&RecordError{Origin: at, Err: err}):
+		return errStopped
+	case err == nil && !skip && !c.emit(rec, at):
+		return errStopped
+	}
+	return nil
+}
+
+// parseLine makes a record of a line. An empty line between JSON objects is skipped.
+func (r *reader) parseLine(line []byte) (rec kgo.Record, skip bool, err error) {
+	if r.parse.Format != JSON {
+		key, value, has := []byte(nil), line, false
+		if len(r.parse.KeyDelimiter) > 0 {
+			if key, value, has = bytes.Cut(line, r.parse.KeyDelimiter); !has {
+				key, value = nil, line
+			}
+		}
+		return r.record(key, value), false, nil
+	}
+	if len(bytes.TrimSpace(line)) == 0 {
+		return rec, true, nil
+	}
+	parsed, err := format.ParseJSON(line)
+	if err != nil {
+		return rec, false, err
+	}
+	rec = parsed.Record
+	rec.Topic = ""
+	switch {
+	case r.parse.Partition != AnyPartition:
+		rec.Partition = r.parse.Partition
+	case r.parse.KeepPartition && !parsed.HasPartition:
+		return rec, false, errors.New(`the field "partition" is missing, which --keep-partition needs`)
+	case r.parse.KeepPartition && int(rec.Partition) >= r.parse.Partitions:
+		return rec, false, fmt.Errorf("the topic has no partition %d, only %d partitions", rec.Partition, r.parse.Partitions)
+	}
+	if rec.Key == nil {
+		rec.Key = r.parse.Key
+	}
+	if len(r.parse.Headers) > 0 {
+		rec.Headers = append(r.parse.Headers[:len(r.parse.Headers):len(r.parse.Headers)], rec.Headers...)
+	}
+	return rec, false, nil
+}
+
+// record applies the options to a key (nil: none in the input) and a value.
+func (r *reader) record(key, value []byte) kgo.Record {
+	if key == nil {
+		key = r.parse.Key
+	}
+	if r.parse.EmptyIsNull {
+		if len(key) == 0 {
+			key = nil
+		}
+		if len(value) == 0 {
+			value = nil
+		}
+	}
+	rec := kgo.Record{Key: key, Value: value, Headers: r.parse.Headers}
+	if r.parse.Partition != AnyPartition {
+		rec.Partition = r.parse.Partition
+	}
+	return rec
+}
+
+func (r *reader) checkSize(rec *kgo.Record) error {
+	size := len(rec.Key) + len(rec.Value)
+	for _, h := range rec.Headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	if size > r.parse.MaxRecordBytes {
+		return &TooLargeError{Size: int64(size), Limit: r.parse.MaxRecordBytes}
+	}
+	return nil
+}

@@ -1,0 +1,371 @@
+package topics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/position"
+)
+
+// Default asks the broker for its own number of partitions or replicas.
+const Default = -1
+
+// Spec says what a new topic is like.
+type Spec struct {
+	Partitions        int32 // Default: num.partitions of the broker
+	ReplicationFactor int16 // Default: default.replication.factor
+	Configs           []string
+	IfNotExists       bool
+	DryRun            bool // let the broker check, and create nothing
+}
+
+// Create makes topics that are all alike.
+func Create(ctx context.Context, c *client.Cluster, names []string, spec Spec) ([]output.Result, error) {
+	configs, err := parseSettings(spec.Configs)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := c.Limit(ctx)
+	defer cancel()
+	create, done := c.Admin.CreateTopics, "created"
+	if spec.DryRun {
+		create, done = c.Admin.ValidateCreateTopics, "would create"
+	}
+	responses, err := create(ctx, spec.Partitions, spec.ReplicationFactor, configs, names...)
+	if err != nil {
+		return nil, fmt.Errorf("create topics: %w", c.Explain(err))
+	}
+	return collect(names, func(name string) output.Result {
+		r, ok := responses[name]
+		switch {
+		case !ok:
+			return output.Result{Err: errNoAnswer}
+		case spec.IfNotExists && errors.Is(r.Err, kerr.TopicAlreadyExists):
+			return output.Result{Done: "exists"}
+		case r.Err != nil:
+			return output.Result{Err: client.WithDetail(r.Err, r.ErrMessage)}
+		}
+		detail := ""
+		if r.NumPartitions > 0 {
+			detail = output.Plural(int64(r.NumPartitions), "partition")
+		}
+		return output.Result{Done: done, Detail: detail}
+	}), nil
+}
+
+var errNoAnswer = errors.New("the broker did not answer for it")
+
+func collect(names []string, one func(string) output.Result) []output.Result {
+	results := make([]output.Result, 0, len(names))
+	for _, name := range names {
+		r := one(name)
+		r.Name = name
+		results = append(results, r)
+	}
+	return results
+}
+
+// parseSettings reads KEY=VALUE pairs.
+func parseSettings(pairs []string) (map[string]*string, error) {
+	settings := make(map[string]*string, len(pairs))
+	for _, pair := range pairs {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("config %q is not of the form KEY=VALUE", pair)
+		}
+		if _, twice := settings[key]; twice {
+			return nil, fmt.Errorf("config %q is given twice", key)
+		}
+		settings[key] = &value
+	}
+	return settings, nil
+}
+
+// Delete removes topics and all their records.
+func Delete(ctx context.Context, c *client.Cluster, names []string, ifExists bool) ([]output.Result, error) {
+	ctx, cancel := c.Limit(ctx)
+	defer cancel()
+	responses, err := c.Admin.DeleteTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("delete topics: %w", c.Explain(err))
+	}
+	return collect(names, func(name string) output.Result {
+		r, ok := responses[name]
+		switch {
+		case !ok:
+			return output.Result{Err: errNoAnswer}
+		case ifExists && errors.Is(r.Err, kerr.UnknownTopicOrPartition):
+			return output.Result{Done: "absent"}
+		case r.Err != nil:
+			return output.Result{Err: client.WithDetail(r.Err, r.ErrMessage)}
+		}
+		return output.Result{Done: "deleted"}
+	}), nil
+}
+
+// Change says what to alter on existing topics.
+type Change struct {
+	Set        []string // KEY=VALUE
+	Unset      []string // back to the default
+	Partitions int32    // grow to so many; 0 leaves them
+	Add        int32    // grow by so many; 0 leaves them
+	DryRun     bool
+}
+
+// Empty says that nothing is to be altered.
+func (ch Change) Empty() bool {
+	return len(ch.Set)+len(ch.Unset) == 0 && ch.Partitions == 0 && ch.Add == 0
+}
+
+func (ch Change) done() string {
+	if ch.DryRun {
+		return "would alter"
+	}
+	return "altered"
+}
+
+// Alter changes topics: configs first, since they are the part that can be
+// taken back.
+func Alter(ctx context.Context, c *client.Cluster, names []string, ch Change) ([]output.Result, error) {
+	results := collect(names, func(string) output.Result { return output.Result{Done: ch.done()} })
+	if len(ch.Set)+len(ch.Unset) > 0 {
+		if err := alterConfigs(ctx, c, results, ch); err != nil {
+			return nil, err
+		}
+	}
+	if ch.Partitions > 0 || ch.Add > 0 {
+		if err := addPartitions(ctx, c, results, ch); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+func alterConfigs(ctx context.Context, c *client.Cluster, results []output.Result, ch Change) error {
+	settings, err := parseSettings(ch.Set)
+	if err != nil {
+		return err
+	}
+	var alter []kadm.AlterConfig
+	for key, value := range settings {
+		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: value})
+	}
+	for _, key := range ch.Unset {
+		if _, both := settings[key]; both || strings.Contains(key, "=") {
+			return fmt.Errorf("config %q cannot be unset: give only its name, and not to --set as well", key)
+		}
+		alter = append(alter, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: key})
+	}
+	slices.SortFunc(alter, func(a, b kadm.AlterConfig) int { return strings.Compare(a.Name, b.Name) })
+	ctx, cancel := c.Limit(ctx)
+	defer cancel()
+	send := c.Admin.AlterTopicConfigs
+	if ch.DryRun {
+		send = c.Admin.ValidateAlterTopicConfigs
+	}
+	responses, err := send(ctx, alter, pending(results)...)
+	if err != nil {
+		return fmt.Errorf("alter configs: %w", c.Explain(err))
+	}
+	for _, r := range responses {
+		fail(results, r.Name, client.WithDetail(r.Err, r.ErrMessage))
+	}
+	return nil
+}
+
+func addPartitions(ctx context.Context, c *client.Cluster, results []output.Result, ch Change) error {
+	names := pending(results)
+	if len(names) == 0 {
+		return nil
+	}
+	ctx, cancel := c.Limit(ctx)
+	defer cancel()
+	admin := c.Admin
+	send, n := admin.UpdatePartitions, ch.Partitions
+	switch {
+	case ch.Add > 0 && ch.DryRun:
+		send, n = admin.ValidateCreatePartitions, ch.Add
+	case ch.Add > 0:
+		send, n = admin.CreatePartitions, ch.Add
+	case ch.DryRun:
+		send = admin.ValidateUpdatePartitions
+	}
+	responses, err := send(ctx, int(n), names...)
+	if err != nil {
+		return fmt.Errorf("add partitions: %w", c.Explain(err))
+	}
+	for _, r := range responses {
+		fail(results, r.Topic, client.WithDetail(r.Err, r.ErrMessage))
+	}
+	return nil
+}
+
+// pending lists the topics for which nothing has failed yet.
+func pending(results []output.Result) []string {
+	var names []string
+	for _, r := range results {
+		if r.Err == nil {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+func fail(results []output.Result, name string, err error) {
+	for i := range results {
+		if results[i].Name == name && err != nil {
+			results[i].Done, results[i].Err = "", err
+		}
+	}
+}
+
+// Range is what a partition holds, and, if a time was asked for, where that
+// time is.
+type Range struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Start     int64  `json:"start_offset"`
+	End       int64  `json:"end_offset"`
+	Records   int64  `json:"records"`
+	At        *int64 `json:"at_offset,omitempty"` // where the position is
+}
+
+// Offsets returns the ranges of the selected partitions. If at is given, each
+// range says where that position is.
+func Offsets(ctx context.Context, c *client.Cluster, selection []position.Selection, at *position.Position) ([]Range, error) {
+	ps, err := Select(ctx, c, selection)
+	if err != nil {
+		return nil, err
+	}
+	finder := position.Finder{Cluster: c}
+	bounds, err := finder.Bounds(ctx, ps)
+	if err != nil {
+		return nil, err
+	}
+	var found map[position.Partition]int64
+	if at != nil {
+		if found, err = finder.Offsets(ctx, *at, bounds); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]Range, 0, len(ps))
+	for _, p := range ps {
+		b := bounds[p]
+		r := Range{Topic: p.Topic, Partition: p.Partition, Start: b.Start, End: b.End, Records: b.End - b.Start}
+		if n, ok := found[p]; ok {
+			r.At = &n
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// Select resolves topics and partitions against the cluster, in order.
+func Select(ctx context.Context, c *client.Cluster, selection []position.Selection) ([]position.Partition, error) {
+	names := make([]string, 0, len(selection))
+	for _, s := range selection {
+		names = append(names, s.Topic)
+	}
+	details, err := metadata(ctx, c, names)
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[position.Partition]bool)
+	var ps []position.Partition
+	for _, s := range selection {
+		have := details[s.Topic].Partitions.Numbers()
+		want := s.Partitions
+		if want == nil {
+			want = have
+		}
+		for _, n := range want {
+			p := position.Partition{Topic: s.Topic, Partition: n}
+			if !slices.Contains(have, n) {
+				return nil, fmt.Errorf("topic %q has no partition %d: it has %s", s.Topic, n, output.Plural(int64(len(have)), "partition"))
+			}
+			if !seen[p] {
+				seen[p] = true
+				ps = append(ps, p)
+			}
+		}
+	}
+	position.Sort(ps)
+	return ps, nil
+}
+
+// Trimmed is what deleting records did, or would do, to a partition.
+type Trimmed struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	OldStart  int64  `json:"old_start_offset"`
+	NewStart  int64  `json:"new_start_offset"`
+	End       int64  `json:"end_offset"`
+	Deleted   int64  `json:"deleted"`
+	Error     string `json:"error,omitempty"`
+}
+
+// PlanTrim says what deleting everything before a position would do.
+func PlanTrim(ctx context.Context, c *client.Cluster, selection []position.Selection, before position.Position) ([]Trimmed, error) {
+	ranges, err := Offsets(ctx, c, selection, &before)
+	if err != nil {
+		return nil, err
+	}
+	plan := make([]Trimmed, 0, len(ranges))
+	for _, r := range ranges {
+		start := position.Bounds{Start: r.Start, End: r.End}.Clamp(*r.At)
+		plan = append(plan, Trimmed{
+			Topic: r.Topic, Partition: r.Partition,
+			OldStart: r.Start, NewStart: start, End: r.End, Deleted: start - r.Start,
+		})
+	}
+	return plan, nil
+}
+
+// Trim carries a plan out. Partitions of which nothing would go are left alone.
+func Trim(ctx context.Context, c *client.Cluster, plan []Trimmed) error {
+	var before kadm.Offsets
+	for _, t := range plan {
+		if t.Deleted > 0 {
+			before.AddOffset(t.Topic, t.Partition, t.NewStart, -1)
+		}
+	}
+	if len(before) == 0 {
+		return nil
+	}
+	ctx, cancel := c.Limit(ctx)
+	defer cancel()
+	responses, err := c.Admin.DeleteRecords(ctx, before)
+	if err != nil {
+		return fmt.Errorf("delete records: %w", c.Explain(err))
+	}
+	failed := 0
+	for i := range plan {
+		t := &plan[i]
+		r, ok := responses.Lookup(t.Topic, t.Partition)
+		switch {
+		case t.Deleted == 0:
+			continue
+		case !ok:
+			t.Error = errNoAnswer.Error()
+		case r.Err != nil:
+			t.Error = client.Plain(r.Err).Error()
+		default:
+			t.NewStart, t.Deleted = r.LowWatermark, r.LowWatermark-t.OldStart
+			continue
+		}
+		t.NewStart, t.Deleted = t.OldStart, 0
+		failed++
+	}
+	if failed > 0 {
+		return &output.FailedError{Failed: failed, Total: len(plan)}
+	}
+	return nil
+}
