@@ -95,7 +95,12 @@ func (s *shard) commit(st *step, req *kmsg.OffsetCommitRequest, reply func(*kmsg
 		m := g.members[req.MemberID]
 		st.set(&m.session, m.sessionTimeout)
 	}
-	c := &commit{resp: resp, reply: reply, group: strings.Clone(req.Group)}
+	c := &commit{resp: resp, reply: reply}
+	if g != nil {
+		c.group = g.id
+	} else {
+		c.group = strings.Clone(req.Group)
+	}
 	s.takeOffsets(st, c, req)
 	if len(c.items) == 0 {
 		finish(nil)

@@ -119,7 +119,9 @@ func (w *world) once() func() {
 	}
 }
 
-func pick[T any](t *rapid.T, label string, from ...T) T { return rapid.SampledFrom(from).Draw(t, label) }
+func pick[T any](t *rapid.T, label string, from ...T) T {
+	return rapid.SampledFrom(from).Draw(t, label)
+}
 
 func (w *world) group(t *rapid.T) string { return pick(t, "group", "g", "h") }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -108,8 +109,9 @@ func (s *shard) replay(st *step, at int64, r record) (known bool, err error) {
 }
 
 func (s *shard) replayOffset(st *step, at int64, r record) error {
+	// The strings of k and v lie in r, which is reused: what is kept is copied.
 	var k kmsg.OffsetCommitKey
-	if err := k.ReadFrom(r.key); err != nil {
+	if err := k.UnsafeReadFrom(r.key); err != nil {
 		return fmt.Errorf("decode the key of an offset commit: %w", err)
 	}
 	if r.value == nil {
@@ -117,7 +119,7 @@ func (s *shard) replayOffset(st *step, at int64, r record) error {
 		return nil
 	}
 	v := kmsg.NewOffsetCommitValue()
-	if err := v.ReadFrom(r.value); err != nil {
+	if err := v.UnsafeReadFrom(r.value); err != nil {
 		return fmt.Errorf("decode an offset commit of group %q: %w", k.Group, err)
 	}
 	if v.Version < 0 || v.Version > offsetValueVersion {
@@ -135,12 +137,13 @@ func (s *shard) replayOffset(st *step, at int64, r record) error {
 		expires = noTimestamp
 	}
 	if v.Metadata != "" || expires != noTimestamp {
-		c.more = &committedMore{metadata: v.Metadata, expires: expires}
+		c.more = &committedMore{metadata: strings.Clone(v.Metadata), expires: expires}
 	}
-	if s.groups[k.Group] == nil {
-		s.addGroup(st, s.newGroup(st.now, k.Group))
+	g := s.groups[k.Group]
+	if g == nil {
+		g = s.addGroup(st, s.newGroup(st.now, strings.Clone(k.Group)))
 	}
-	s.putOffset(k.Group, c)
+	s.putOffset(g.id, c)
 	return nil
 }
 

@@ -21,7 +21,11 @@ func (s *Server) start() error {
 	if AgainstKafka() {
 		return s.startKafka()
 	}
-	bin, err := buildOnce()
+	build := buildOnce
+	if s.opts.plain {
+		build = plainOnce
+	}
+	bin, err := build()
 	if err != nil {
 		return err
 	}
@@ -84,6 +88,7 @@ func (s *Server) launch(cmd *exec.Cmd) (*proc, error) {
 func RunOnce(t testing.TB, s *Server, within time.Duration) (int, string) {
 	t.Helper()
 	cmd := exec.Command(Binary(t), "serve", "--data-dir", s.dir, "--kafka-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+	cmd.Env = append(cmd.Environ(), s.opts.env...)
 	return Run(t, within, cmd)
 }
 

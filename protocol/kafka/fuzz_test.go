@@ -105,12 +105,16 @@ func FuzzValidate(f *testing.F) {
 	for i, c := range producedCases() {
 		if b := c.records(testTime); len(b) < 1000 {
 			f.Add(byte(i), i%2 == 0, b)
+			f.Add(byte(i)|64, true, b)
 		}
 	}
 	f.Fuzz(func(t *testing.T, pick byte, seal bool, records []byte) {
 		records = bytes.Clone(records)
 		if seal && len(records) >= BatchHeaderSize {
 			// Without this, hardly any input would come past the CRC.
+			if codec := Batch(records).Codec(); pick&64 != 0 && codec.Valid() {
+				records = append(records[:BatchHeaderSize:BatchHeaderSize], compressWith(codec, records[BatchHeaderSize:])...)
+			}
 			putInt64(records, posBaseOffset, 0)
 			records[posMagic] = MagicV2
 			reseal(records)

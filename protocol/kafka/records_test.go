@@ -41,7 +41,7 @@ func TestBuildAndReadInEveryCodec(t *testing.T) {
 		CodecLZ4: {0, 1, 9, 17}, CodecZstd: {0, -131072, 1, 3, 22},
 	}
 	sets := map[string][]Record{
-		"odd": oddRecords(), "one": testRecords(1, 1), "many": testRecords(3000, 200), "tiny": testRecords(5000, 0),
+		"odd": oddRecords(), "one": testRecords(1, 1), "many": testRecords(1000, 200), "tiny": testRecords(2000, 0),
 	}
 	for _, codec := range allCodecs {
 		for _, level := range levels[codec] {
@@ -306,8 +306,8 @@ func TestUnknownCodecIsRefused(t *testing.T) {
 // A payload of some KB that decompresses to far more than the limit is given
 // up at the limit, in every codec that can do it.
 func TestBombStopsAtTheLimit(t *testing.T) {
-	const limit = 8 << 20
-	value := make([]byte, 64<<20)
+	const limit = 2 << 20
+	value := make([]byte, 12<<20)
 	for _, codec := range []Codec{CodecGzip, CodecSnappy, CodecLZ4, CodecZstd} {
 		t.Run(codec.String(), func(t *testing.T) {
 			b := mustBuild(t, BatchOptions{Codec: codec}, Record{Value: value})
