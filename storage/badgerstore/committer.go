@@ -443,7 +443,7 @@ func (s *Store) complete(in <-chan *group) {
 			}
 		}
 		if g.version > 0 {
-			s.db.SetDiscardTs(g.version)
+			s.committed(g.version)
 		}
 		g.release()
 	}

@@ -273,7 +273,7 @@ func (r *reaper) deleteKeys(keys [][]byte) error {
 				return err
 			}
 		}
-		if err := txn.CommitAt(r.s.nextVersion(), nil); err != nil {
+		if err := r.s.commitNow(txn); err != nil {
 			return err
 		}
 		r.s.stats.deleted.Add(uint64(n))

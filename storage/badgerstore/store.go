@@ -52,10 +52,14 @@ type Store struct {
 
 	version       atomic.Uint64 // of the last transaction on the log database
 	inflightBytes atomic.Int64
-	liveBytes     atomic.Int64
-	liveBatches   atomic.Int64
-	stats         counters
-	failed        atomic.Pointer[error]
+	discard       struct {
+		sync.Mutex
+		version uint64
+	}
+	liveBytes   atomic.Int64
+	liveBatches atomic.Int64
+	stats       counters
+	failed      atomic.Pointer[error]
 
 	// alive is held for reading while a call uses the databases.
 	alive  sync.RWMutex
@@ -200,6 +204,27 @@ func (s *Store) failure() error {
 
 func (s *Store) nextVersion() uint64 { return s.version.Add(1) }
 
+// commitNow commits a transaction beside those of the committer.
+func (s *Store) commitNow(txn *badger.Txn) error {
+	version := s.nextVersion()
+	if err := txn.CommitAt(version, nil); err != nil {
+		return err
+	}
+	s.committed(version)
+	return nil
+}
+
+// committed says that a transaction has ended. Badger may now forget what it
+// has replaced or deleted; nobody reads old versions.
+func (s *Store) committed(version uint64) {
+	s.discard.Lock()
+	defer s.discard.Unlock()
+	if version > s.discard.version {
+		s.discard.version = version
+		s.db.SetDiscardTs(version)
+	}
+}
+
 // enter is the beginning of a call that uses the databases, and leave its end.
 func (s *Store) enter() bool {
 	s.alive.RLock()
@@ -244,6 +269,7 @@ func (s *Store) eachPartition(fn func(p *partition)) {
 func (s *Store) freed(bytes, batches int64) {
 	s.liveBytes.Add(-bytes)
 	s.liveBatches.Add(-batches)
+	s.stats.freed.Add(bytes)
 }
 
 // refuseLate answers appends that came after the end.
