@@ -125,6 +125,12 @@ func (c *collector) allowed() int64 {
 // work gives space back until little enough garbage is left, or nothing helps,
 // and returns when to look again.
 func (c *collector) work() time.Duration {
+	collected := false
+	defer func() {
+		if collected {
+			c.s.reaper.sweepSoon()
+		}
+	}()
 	for try := 0; !c.stopped(); {
 		before := c.garbage()
 		if before < c.allowed() {
@@ -134,6 +140,7 @@ func (c *collector) work() time.Duration {
 		err := c.s.db.RunValueLogGC(collectRatio)
 		if err == nil {
 			c.s.stats.collected.Add(1)
+			collected = true
 			c.s.stats.reclaimed.Add(uint64(max(0, before-c.garbage())))
 			try = 0
 			if !c.rest(time.Since(began)) {

@@ -127,7 +127,7 @@ func (c *committer) lookup(id storage.Partition) *partition {
 	if p := c.s.partition(id); p != nil {
 		return p
 	}
-	p := &partition{id: id}
+	p := &partition{id: id, created: c.s.version.Load() + 1}
 	p.staged.epoch = -1
 	c.s.addPartition(p)
 	return p
@@ -218,7 +218,7 @@ func (c *committer) setPartition(p *partition) {
 	st := &p.staged
 	st.known, st.saved = true, st.growing.Batches
 	c.set(c.key(func(b []byte) []byte { return appendPartitionKey(b, prefixPartition, p.id) }),
-		c.key(func(b []byte) []byte { return appendPartitionValue(b, st.start, st.growing) }))
+		c.key(func(b []byte) []byte { return appendPartitionValue(b, p.created, st.start, st.growing) }))
 }
 
 // key builds a short slice in the group's memory. Growing that memory leaves

@@ -141,7 +141,7 @@ func (o *Options) logOptions(dir string, logger badger.Logger) badger.Options {
 	b.BaseTableSize = 2 << 20
 	b.BaseLevelSize = 16 << 20
 	b.NumLevelZeroTables = levelZeroTables
-	b.NumLevelZeroTablesStall = 8
+	b.NumLevelZeroTablesStall = 16
 	b.NumMemtables = 3
 	return b
 }
