@@ -136,6 +136,9 @@ func (c *collector) work() time.Duration {
 		if before < c.allowed() {
 			break
 		}
+		if c.s.refuseBelow(0, c.s.opts.ValueLogFileBytes) != nil {
+			break // what is left of a file must be written before it goes
+		}
 		began := time.Now()
 		err := c.s.db.RunValueLogGC(collectRatio)
 		if err == nil {
@@ -274,12 +277,15 @@ func (c *collector) fillValueLog() error {
 	s := c.s
 	chunk := make([]byte, fillerChunkBytes)
 	key := []byte{prefixFiller, prefixFiller}
-	first := newestValueLog(s.logDir.Name())
+	first, err := newestValueLog(s.logDir.Name())
+	if err != nil {
+		return err
+	}
 	for range s.opts.ValueLogFileBytes/fillerChunkBytes + 1 {
 		if err := s.refuseCleanup(); err != nil {
 			return err
 		}
-		if c.stopped() || newestValueLog(s.logDir.Name()) != first {
+		if newest, err := newestValueLog(s.logDir.Name()); err != nil || newest != first || c.stopped() {
 			break
 		}
 		txn := s.db.NewTransactionAt(0, true)
@@ -297,13 +303,4 @@ func (c *collector) fillValueLog() error {
 		return err
 	}
 	return s.commitNow(txn)
-}
-
-// newestValueLog is the name of the value log file that is being written.
-func newestValueLog(dir string) (newest string) {
-	names, _ := filepath.Glob(filepath.Join(dir, "*.vlog")) // the pattern is right
-	for _, name := range names {
-		newest = max(newest, name)
-	}
-	return newest
 }

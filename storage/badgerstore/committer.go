@@ -88,6 +88,11 @@ func (c *committer) commit(entries []entry) int {
 	c.g = newGroup()
 	n, need := c.measure(entries)
 	refusal := c.s.refusal(need)
+	if errors.Is(refusal, storage.ErrNoSpace) {
+		c.s.refusedNeed.Store(need)
+	} else if c.s.refusedNeed.Load() != 0 {
+		c.s.refusedNeed.Store(0)
+	}
 	for _, e := range entries[:n] {
 		if e.append != nil {
 			c.append(e.append, refusal)

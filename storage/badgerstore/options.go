@@ -53,6 +53,9 @@ type Options struct {
 	// CollectShare is the share of its time that the collector of disk space
 	// may work while the disk is not short of it. Default: 0.25.
 	CollectShare float64
+
+	// onMessage sees Badger's messages before they are looked at; for tests.
+	onMessage func(l *badgerLogger, msg string)
 }
 
 const (

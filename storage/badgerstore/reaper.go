@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
@@ -332,7 +333,7 @@ func (r *reaper) collect(prefix, from []byte, judge func(item *badger.Item) verd
 func (r *reaper) deleteKeys(keys [][]byte) error {
 	limit := min(len(keys), int(r.s.db.MaxBatchCount())/2, int(r.s.db.MaxBatchSize())/(2*(batchKeyLen+entryOverhead)))
 	for len(keys) > 0 {
-		if err := r.s.failure(); err != nil {
+		if err := r.waitForSpace(); err != nil {
 			return err
 		}
 		n := min(limit, len(keys))
@@ -350,4 +351,24 @@ func (r *reaper) deleteKeys(keys [][]byte) error {
 		keys = keys[n:]
 	}
 	return nil
+}
+
+// spaceRetry is the time between two looks at a disk too full for deletions.
+const spaceRetry = time.Second
+
+// waitForSpace waits while there is not even room to delete.
+func (r *reaper) waitForSpace() error {
+	for {
+		err := r.s.refuseCleanup()
+		if !errors.Is(err, storage.ErrNoSpace) {
+			return err
+		}
+		t := time.NewTimer(spaceRetry)
+		select {
+		case <-r.stop:
+			t.Stop()
+			return errStopped
+		case <-t.C:
+		}
+	}
 }

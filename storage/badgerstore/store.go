@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,7 @@ type Store struct {
 
 	version       atomic.Uint64 // of the last transaction on the log database
 	inflightBytes atomic.Int64
+	refusedNeed   atomic.Int64 // bytes that were last refused for want of space; 0 after a success
 	discard       struct {
 		sync.Mutex
 		version uint64
@@ -131,6 +133,9 @@ func (s *Store) openDatabases() error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.meta, metaErr = s.openMeta(metaPath) })
 	db, err := s.openBadger("log", func(l badger.Logger) (*badger.DB, error) {
+		if err := prepareValueLog(logPath, s.opts.ValueLogFileBytes); err != nil {
+			return nil, err
+		}
 		return badger.OpenManaged(s.opts.logOptions(logPath, l))
 	})
 	wg.Wait()
@@ -147,19 +152,22 @@ func (s *Store) openDatabases() error {
 func (s *Store) openBadger(name string, open func(badger.Logger) (*badger.DB, error)) (*badger.DB, error) {
 	var mu sync.Mutex
 	var leftOut string
-	logger := &badgerLogger{log: s.log.With(zap.String("database", name)), fail: s.fail, unreadable: func(what string) {
+	logger := &badgerLogger{log: s.log.With(zap.String("database", name)), fail: s.fail, onMessage: s.opts.onMessage, unreadable: func(what string) {
 		mu.Lock()
 		defer mu.Unlock()
 		leftOut = what
 	}}
 	db, err := open(logger)
+	if err != nil && strings.Contains(err.Error(), "checksum mismatch") {
+		return nil, fmt.Errorf("open the %s database: it is corrupt on disk: check the disk and restore the directory from a copy: %w", name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the %s database: %w", name, err)
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	if leftOut != "" {
-		return nil, errors.Join(fmt.Errorf("open the %s database: a table is corrupt on disk (%s): check the disk and restore the directory from a copy", name, leftOut), db.Close())
+		return nil, errors.Join(fmt.Errorf("open the %s database: it is corrupt on disk (%s): check the disk and restore the directory from a copy", name, leftOut), db.Close())
 	}
 	return db, nil
 }
@@ -183,8 +191,9 @@ func (s *Store) Log() storage.Log { return (*batchLog)(s) }
 // Meta returns the metadata map.
 func (s *Store) Meta() storage.Meta { return s.meta }
 
-// Health says why the store refuses writes, if it does.
-func (s *Store) Health() error { return s.refusal(0) }
+// Health says why the store refuses writes, if it does. After a refusal for
+// want of space, it tells whether there is room for that now.
+func (s *Store) Health() error { return s.refusal(s.refusedNeed.Load()) }
 
 // fail ends all writing. The first error is kept.
 func (s *Store) fail(err error) {
