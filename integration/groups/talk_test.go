@@ -42,6 +42,7 @@ func TestConversations(t *testing.T) {
 	s := harness.Shared(t)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel() // no group is in two of them
 			want, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
