@@ -14,22 +14,29 @@ import (
 // maxDescribedConfigs bounds the entries of one response: a small request could
 // ask for the same hundreds of configs again and again. It is enough for all
 // configs of as many topics as there can be by default.
-const maxDescribedConfigs = 1 << 20
+const maxDescribedConfigs = 1 << 20 // about 100 MB at most
 
 func (s *Server) describeConfigs(k *call) {
 	req := k.req.(*kmsg.DescribeConfigsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	described := 0
+	s.describeUpTo(maxDescribedConfigs, req, resp)
+	k.reply(resp)
+}
+
+// describeUpTo answers for one resource after the other, until there are limit
+// configs in the response.
+func (s *Server) describeUpTo(limit int, req *kmsg.DescribeConfigsRequest, resp *kmsg.DescribeConfigsResponse) {
+	left := limit
 	for i := range req.Resources {
 		want := &req.Resources[i]
 		rr := kmsg.NewDescribeConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = want.ResourceType, want.ResourceName
 		rr.ErrorMessage = kmsg.StringPtr("") // not null, as Apache Kafka has it
 		var entries []topic.Entry
-		var err error = topic.Refuse(kerr.InvalidRequest, "the request asks for more than %d configs", maxDescribedConfigs)
-		if described < maxDescribedConfigs {
+		var err error = topic.Refuse(kerr.InvalidRequest, "the request asks for more than %d configs", limit)
+		if left > 0 {
 			entries, err = s.configsOf(want)
-			described += len(entries)
+			left -= max(len(entries), 1)
 		}
 		if err != nil {
 			rr.ErrorCode, rr.ErrorMessage = errorCode(err), errorMessage(err)
@@ -39,7 +46,6 @@ func (s *Server) describeConfigs(k *call) {
 		}
 		resp.Resources = append(resp.Resources, rr)
 	}
-	k.reply(resp)
 }
 
 func (s *Server) configsOf(want *kmsg.DescribeConfigsRequestResource) ([]topic.Entry, error) {

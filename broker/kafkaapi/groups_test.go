@@ -130,8 +130,8 @@ func ask[R kmsg.Response](c *client, req kmsg.Request, code func(R) int16) R {
 	}
 }
 
-// versions calls f for each version of an API that the facts page lists.
-func versions(t *testing.T, key kafka.Key, lo, hi int16, f func(t *testing.T, v int16)) {
+// versionsAre calls f for each version of an API, which must be those from lo to hi.
+func versionsAre(t *testing.T, key kafka.Key, lo, hi int16, f func(t *testing.T, v int16)) {
 	if got, _ := kafka.ServedVersions(key); got.Min != lo || got.Max != hi {
 		t.Errorf("%v is served in versions %d to %d, want %d to %d", key, got.Min, got.Max, lo, hi)
 	}
@@ -184,7 +184,7 @@ func want(t *testing.T, what string, got int16, err *kerr.Error) {
 func TestJoinSyncHeartbeatAndLeaveInEveryVersion(t *testing.T) {
 	b := startGroupBroker(t)
 	c := b.dial(t)
-	versions(t, kafka.JoinGroup, 0, 9, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.JoinGroup, 0, 9, func(t *testing.T, v int16) {
 		group := fmt.Sprintf("join-%d", v)
 		if first := ask(c, joinOnce(v, group, ""), func(r *kmsg.JoinGroupResponse) int16 { return r.ErrorCode }); v >= 4 {
 			want(t, "first join", first.ErrorCode, kerr.MemberIDRequired)
@@ -208,7 +208,7 @@ func TestJoinSyncHeartbeatAndLeaveInEveryVersion(t *testing.T) {
 		}
 	})
 	j := joinGroup(c, 9, "g")
-	versions(t, kafka.SyncGroup, 0, 5, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.SyncGroup, 0, 5, func(t *testing.T, v int16) {
 		s := syncGroup(c, v, "g", j)
 		want(t, "sync", s.ErrorCode, nil)
 		if string(s.MemberAssignment) != "assigned" || v >= 5 && *s.Protocol != "range" {
@@ -221,14 +221,14 @@ func TestJoinSyncHeartbeatAndLeaveInEveryVersion(t *testing.T) {
 		req.Version, req.Group, req.MemberID, req.Generation = 5, "g", j.MemberID, j.Generation
 		want(t, "sync", ask[*kmsg.SyncGroupResponse](c, req, nil).ErrorCode, kerr.InconsistentGroupProtocol)
 	})
-	versions(t, kafka.Heartbeat, 0, 4, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.Heartbeat, 0, 4, func(t *testing.T, v int16) {
 		req := kmsg.NewPtrHeartbeatRequest()
 		req.Version, req.Group, req.MemberID, req.Generation = v, "g", j.MemberID, j.Generation
 		want(t, "heartbeat", ask[*kmsg.HeartbeatResponse](c, req, nil).ErrorCode, nil)
 		req.Generation++
 		want(t, "heartbeat of the future", ask[*kmsg.HeartbeatResponse](c, req, nil).ErrorCode, kerr.IllegalGeneration)
 	})
-	versions(t, kafka.LeaveGroup, 0, 5, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.LeaveGroup, 0, 5, func(t *testing.T, v int16) {
 		group := fmt.Sprintf("leave-%d", v)
 		j := joinGroup(c, 3, group)
 		leave := func(member string) int16 {
@@ -268,10 +268,46 @@ func commitOnce(b *groupBroker, v int16, group, topic string, partition int32, o
 
 func firstCommit(r *kmsg.OffsetCommitResponse) int16 { return r.Topics[0].Partitions[0].ErrorCode }
 
+// fetchOffsets asks for partition 0 of topics, or for all, and returns what came
+// by topic, with the code of the whole.
+func fetchOffsets(c *client, b *groupBroker, v int16, group string, topics ...string) (offsets map[string]kmsg.OffsetFetchResponseGroupTopicPartition, code int16) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Version, req.Group = v, group
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = group
+	for _, name := range topics {
+		rt := kmsg.OffsetFetchRequestTopic{Topic: name, Partitions: []int32{0}}
+		req.Topics = append(req.Topics, rt)
+		gt := kmsg.OffsetFetchRequestGroupTopic{Topic: name, Partitions: []int32{0}, TopicID: [16]byte{9}}
+		if found := b.core.Topics.Topic(name); found != nil {
+			gt.TopicID = found.ID
+		}
+		g.Topics = append(g.Topics, gt)
+	}
+	req.Groups = append(req.Groups, g)
+	resp := ask(c, req, func(r *kmsg.OffsetFetchResponse) int16 { return r.ErrorCode })
+	offsets = map[string]kmsg.OffsetFetchResponseGroupTopicPartition{}
+	if v >= 8 {
+		for _, rt := range resp.Groups[0].Topics {
+			name := rt.Topic
+			if found := b.core.Topics.TopicByID(rt.TopicID); v >= 10 && found != nil {
+				name = found.Name
+			}
+			offsets[name] = rt.Partitions[0]
+		}
+		return offsets, resp.Groups[0].ErrorCode
+	}
+	for _, rt := range resp.Topics {
+		p := rt.Partitions[0]
+		offsets[rt.Topic] = kmsg.OffsetFetchResponseGroupTopicPartition{Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: p.Metadata, ErrorCode: p.ErrorCode}
+	}
+	return offsets, resp.ErrorCode
+}
+
 func TestOffsetsInEveryVersion(t *testing.T) {
 	b := startGroupBroker(t)
 	c := b.dial(t)
-	versions(t, kafka.OffsetCommit, 2, 10, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.OffsetCommit, 2, 10, func(t *testing.T, v int16) {
 		group := fmt.Sprintf("commit-%d", v)
 		r := ask(c, commitOnce(b, v, group, "t", 0, int64(v)), firstCommit)
 		want(t, "commit", firstCommit(r), nil)
@@ -297,40 +333,10 @@ func TestOffsetsInEveryVersion(t *testing.T) {
 		foreign.Generation, foreign.MemberID = 4, "stranger"
 		want(t, "commit of a stranger", firstCommit(ask(c, foreign, firstCommit)), kerr.UnknownMemberID)
 	})
-	fetch := func(v int16, group string, topics ...string) (offsets map[string]kmsg.OffsetFetchResponseGroupTopicPartition, code int16) {
-		req := kmsg.NewPtrOffsetFetchRequest()
-		req.Version, req.Group = v, group
-		g := kmsg.NewOffsetFetchRequestGroup()
-		g.Group = group
-		for _, name := range topics {
-			rt := kmsg.OffsetFetchRequestTopic{Topic: name, Partitions: []int32{0}}
-			req.Topics = append(req.Topics, rt)
-			gt := kmsg.OffsetFetchRequestGroupTopic{Topic: name, Partitions: []int32{0}, TopicID: [16]byte{9}}
-			if found := b.core.Topics.Topic(name); found != nil {
-				gt.TopicID = found.ID
-			}
-			g.Topics = append(g.Topics, gt)
-		}
-		req.Groups = append(req.Groups, g)
-		resp := ask(c, req, func(r *kmsg.OffsetFetchResponse) int16 { return r.ErrorCode })
-		offsets = map[string]kmsg.OffsetFetchResponseGroupTopicPartition{}
-		if v >= 8 {
-			for _, rt := range resp.Groups[0].Topics {
-				name := rt.Topic
-				if found := b.core.Topics.TopicByID(rt.TopicID); v >= 10 && found != nil {
-					name = found.Name
-				}
-				offsets[name] = rt.Partitions[0]
-			}
-			return offsets, resp.Groups[0].ErrorCode
-		}
-		for _, rt := range resp.Topics {
-			p := rt.Partitions[0]
-			offsets[rt.Topic] = kmsg.OffsetFetchResponseGroupTopicPartition{Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: p.Metadata, ErrorCode: p.ErrorCode}
-		}
-		return offsets, resp.ErrorCode
+	fetch := func(v int16, group string, topics ...string) (map[string]kmsg.OffsetFetchResponseGroupTopicPartition, int16) {
+		return fetchOffsets(c, b, v, group, topics...)
 	}
-	versions(t, kafka.OffsetFetch, 1, 10, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.OffsetFetch, 1, 10, func(t *testing.T, v int16) {
 		got, code := fetch(v, "commit-7", "t", "nosuch")
 		want(t, "fetch", code, nil)
 		if p := got["t"]; p.Offset != 7 || *p.Metadata != "note" || v >= 5 && p.LeaderEpoch != 5 || p.ErrorCode != 0 {
@@ -357,7 +363,7 @@ func TestOffsetsInEveryVersion(t *testing.T) {
 			t.Errorf("unknown group: %+v", none)
 		}
 	})
-	versions(t, kafka.OffsetDelete, 0, 0, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.OffsetDelete, 0, 0, func(t *testing.T, v int16) {
 		req := kmsg.NewPtrOffsetDeleteRequest()
 		req.Group = "commit-7"
 		for _, name := range []string{"t", "nosuch"} {
@@ -385,7 +391,7 @@ func TestOffsetsInEveryVersion(t *testing.T) {
 func TestGroupAdminInEveryVersion(t *testing.T) {
 	b := startGroupBroker(t)
 	c := b.dial(t)
-	versions(t, kafka.FindCoordinator, 0, 6, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.FindCoordinator, 0, 6, func(t *testing.T, v int16) {
 		find := func(kind int8) kmsg.FindCoordinatorResponseCoordinator {
 			req := kmsg.NewPtrFindCoordinatorRequest()
 			req.Version, req.CoordinatorKey, req.CoordinatorKeys, req.CoordinatorType = v, "g", []string{"g"}, kind
@@ -408,7 +414,7 @@ func TestGroupAdminInEveryVersion(t *testing.T) {
 	})
 	syncGroup(c, 5, "stable", joinGroup(c, 9, "stable"))
 	want(t, "commit", firstCommit(ask(c, commitOnce(b, 9, "simple", "t", 0, 1), firstCommit)), nil)
-	versions(t, kafka.DescribeGroups, 0, 6, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.DescribeGroups, 0, 6, func(t *testing.T, v int16) {
 		req := kmsg.NewPtrDescribeGroupsRequest()
 		req.Version, req.Groups, req.IncludeAuthorizedOperations = v, []string{"stable", "simple", "nosuch"}, v >= 3
 		r := ask(c, req, func(r *kmsg.DescribeGroupsResponse) int16 { return r.Groups[0].ErrorCode })
@@ -431,7 +437,7 @@ func TestGroupAdminInEveryVersion(t *testing.T) {
 			t.Errorf("nosuch: %+v", g)
 		}
 	})
-	versions(t, kafka.ListGroups, 0, 5, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.ListGroups, 0, 5, func(t *testing.T, v int16) {
 		list := func(states, types []string) map[string]kmsg.ListGroupsResponseGroup {
 			req := kmsg.NewPtrListGroupsRequest()
 			req.Version, req.StatesFilter, req.TypesFilter = v, states, types
@@ -458,7 +464,7 @@ func TestGroupAdminInEveryVersion(t *testing.T) {
 			t.Errorf("classic groups: %+v", classic)
 		}
 	})
-	versions(t, kafka.DeleteGroups, 0, 2, func(t *testing.T, v int16) {
+	versionsAre(t, kafka.DeleteGroups, 0, 2, func(t *testing.T, v int16) {
 		group := fmt.Sprintf("delete-%d", v)
 		want(t, "commit", firstCommit(ask(c, commitOnce(b, 9, group, "t", 0, 1), firstCommit)), nil)
 		req := kmsg.NewPtrDeleteGroupsRequest()

@@ -46,6 +46,7 @@ type Server struct {
 	limits   map[string]int // max.connections.per.ip.overrides
 	perIP    map[string]int
 	draining bool
+	stopping chan struct{} // closed with draining
 	empty    chan struct{} // closed when draining and no connection is left
 }
 
@@ -72,7 +73,7 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 		overdraft: make(chan struct{}, 1),
 		sessions:  newSessions(int(cfg.FetchSessionCacheSlots)),
 		conns:     map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
-		empty: make(chan struct{}),
+		stopping: make(chan struct{}), empty: make(chan struct{}),
 	}
 	for key, h := range handlers {
 		if h != nil {
@@ -138,7 +139,10 @@ func (s *Server) accept(l *listener) {
 			// Out of file descriptors, most likely: those in use come back as
 			// connections end, so it waits for that instead of spinning.
 			s.log.Error("a connection could not be accepted", zap.String("listener", l.name), zap.Error(err))
-			time.Sleep(acceptPause)
+			select {
+			case <-time.After(acceptPause):
+			case <-s.stopping:
+			}
 			continue
 		}
 		if why := s.admit(nc, l); why != "" {
@@ -202,6 +206,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		return
 	}
 	s.draining = true
+	close(s.stopping)
 	s.mu.Unlock()
 	s.closeListeners()
 	s.accepting.Wait()

@@ -45,10 +45,11 @@ type EntrySynonym struct {
 // these names, or all where there are no names.
 func (c *Catalogue) DescribeTopic(t *Topic, names []string) []Entry {
 	v := c.view.Load()
+	wanted := among(names)
 	var out []Entry
 	for i := range Defs() {
 		d := &Defs()[i]
-		if len(names) > 0 && !slices.Contains(names, d.Name) {
+		if !wanted(d.Name) {
 			continue
 		}
 		e := Entry{Name: d.Name, Source: FromDefault, Key: &d.Key}
@@ -69,6 +70,19 @@ func (c *Catalogue) DescribeTopic(t *Topic, names []string) []Entry {
 		out = append(out, e)
 	}
 	return out
+}
+
+// among says whether a name is one of names, or anything where there are none.
+// The list may be as long as a client likes.
+func among(names []string) func(string) bool {
+	if len(names) == 0 {
+		return func(string) bool { return true }
+	}
+	set := make(map[string]bool, len(names))
+	for _, n := range names {
+		set[n] = true
+	}
+	return func(name string) bool { return set[name] }
 }
 
 func (d *Def) synonymNames() []string {
@@ -123,9 +137,10 @@ func (c *Catalogue) DescribeBroker(id string, names []string) ([]Entry, error) {
 		return nil, err
 	}
 	v := c.view.Load()
+	wanted := among(names)
 	var out []Entry
 	add := func(k *config.Key, value *string) {
-		if len(names) > 0 && !slices.Contains(names, k.Name) {
+		if !wanted(k.Name) {
 			return
 		}
 		e := Entry{Name: k.Name, Value: value, Source: FromDefault, Key: k, ReadOnly: k.Update == config.Restart || k.Effect == config.Refused}

@@ -100,6 +100,9 @@ func runConsume(cmd *cobra.Command, conn *connection, f *consumeFlags, names []s
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer output.WhenReaderGone(cmd.OutOrStdout(), cancel)()
 	return consume.Run(ctx, conn.config(), job, cmd.OutOrStdout())
 }
 

@@ -15,6 +15,7 @@ import (
 
 const (
 	envBinary    = "STREAMWEIR_BIN"
+	envPlain     = "STREAMWEIR_PLAIN_BIN"
 	envRace      = "STREAMWEIR_TEST_RACE"
 	envScale     = "STREAMWEIR_TEST_SCALE"
 	envPeer      = "STREAMWEIR_TEST_PEER"
@@ -63,7 +64,25 @@ func tmpDirLocked() (string, error) {
 	return dir, nil
 }
 
-var buildOnce = sync.OnceValues(buildBinary)
+var (
+	buildOnce = sync.OnceValues(buildBinary)
+	plainOnce = sync.OnceValues(func() (string, error) {
+		if bin := os.Getenv(envPlain); bin != "" {
+			return filepath.Abs(bin)
+		}
+		return goBuild("streamweir-plain")
+	})
+)
+
+// PlainBinary is the binary without the race detector.
+func PlainBinary(t testing.TB) string {
+	t.Helper()
+	bin, err := plainOnce()
+	if err != nil {
+		t.Fatalf("the binary under test, without the race detector: %v", err)
+	}
+	return bin
+}
 
 // Binary returns the path of the binary under test, building it on first use.
 func Binary(t testing.TB) string {
@@ -82,6 +101,14 @@ func buildBinary() (string, error) {
 		}
 		return filepath.Abs(bin)
 	}
+	if raceWanted() {
+		return goBuild("streamweir", "-race")
+	}
+	return plainOnce()
+}
+
+// goBuild builds the binary under a name of its own.
+func goBuild(name string, flags ...string) (string, error) {
 	root, err := ModuleRoot()
 	if err != nil {
 		return "", err
@@ -92,11 +119,8 @@ func buildBinary() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out := filepath.Join(dir, "streamweir")
-	args := []string{"build", "-o", out}
-	if raceWanted() {
-		args = append(args, "-race")
-	}
+	out := filepath.Join(dir, name)
+	args := append([]string{"build", "-o", out}, flags...)
 	cmd := exec.Command("go", append(args, "./cmd/streamweir")...)
 	cmd.Dir = root
 	if b, err := cmd.CombinedOutput(); err != nil {

@@ -9,6 +9,8 @@
 // The environment says what is tested:
 //
 //	STREAMWEIR_BIN             the binary; without it `go build` makes one
+//	STREAMWEIR_PLAIN_BIN       the same without the race detector, for tests that
+//	                           measure; without it `go build` makes one
 //	STREAMWEIR_TEST_RACE=0     build it without the race detector
 //	STREAMWEIR_TEST_SCALE=0.1  size of the big tests as a factor (default 1)
 //	STREAMWEIR_TEST_PEER=apache-kafka

@@ -50,6 +50,7 @@ type options struct {
 	args   []string
 	env    []string
 	dir    string
+	plain  bool
 }
 
 // Option changes how a server starts.
@@ -65,6 +66,20 @@ func Config(key, value string) Option {
 func Env(name, value string) Option {
 	return func(o *options) { o.env = append(o.env, name+"="+value) }
 }
+
+// PeerConfig sets a configuration key that only Apache Kafka needs to do what
+// Streamweir does by itself.
+func PeerConfig(key, value string) Option {
+	return func(o *options) {
+		if AgainstKafka() {
+			Config(key, value)(o)
+		}
+	}
+}
+
+// Plain runs a binary without the race detector, whose own memory would hide
+// what a test measures.
+func Plain() Option { return func(o *options) { o.plain = true } }
 
 // Args adds command line arguments (not for Apache Kafka).
 func Args(args ...string) Option {
@@ -106,7 +121,9 @@ func newServer(t testing.TB, opts ...Option) *Server {
 	if s.dir == "" {
 		s.dir = filepath.Join(t.TempDir(), "data")
 	}
-	if !AgainstKafka() {
+	if !AgainstKafka() && s.opts.plain {
+		PlainBinary(t)
+	} else if !AgainstKafka() {
 		Binary(t)
 	}
 	t.Cleanup(func() {
@@ -392,4 +409,10 @@ func freeAddr() (string, error) {
 	}
 	defer l.Close()
 	return l.Addr().String(), nil
+}
+
+// Prepare makes a server that is not started, for RunOnce.
+func Prepare(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	return newServer(t, opts...)
 }

@@ -183,7 +183,7 @@ const maxMessageBytes = 10485760 // the broker's default, and Amazon MSK's here
 func TestTenMegabyteMessage(t *testing.T) {
 	s := harness.Shared(t)
 	topic := harness.Topic(t, s, 1)
-	value := incompressible(maxMessageBytes - 512)
+	value := harness.Incompressible(1, maxMessageBytes-512)
 	path := filepath.Join(t.TempDir(), "big")
 	if err := os.WriteFile(path, value, 0o644); err != nil {
 		t.Fatal(err)
@@ -214,7 +214,7 @@ func TestMessageAboveTheLimit(t *testing.T) {
 	s := harness.Shared(t)
 	topic := harness.Topic(t, s, 1)
 	path := filepath.Join(t.TempDir(), "big")
-	if err := os.WriteFile(path, incompressible(maxMessageBytes+1), 0o644); err != nil {
+	if err := os.WriteFile(path, harness.Incompressible(1, maxMessageBytes+1), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	code, out := harness.Run(t, harness.Long, loud(kcat(t, s, "-P", "-t", topic, "-X", "message.max.bytes=20000000", path)))
@@ -224,24 +224,11 @@ func TestMessageAboveTheLimit(t *testing.T) {
 	cl := harness.Client(t, s, kgo.DefaultProduceTopic(topic), kgo.ProducerBatchMaxBytes(20<<20),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	ctx := harness.Context(t, harness.Long)
-	err := cl.ProduceSync(ctx, kgo.SliceRecord(incompressible(maxMessageBytes+1))).FirstErr()
+	err := cl.ProduceSync(ctx, kgo.SliceRecord(harness.Incompressible(1, maxMessageBytes+1))).FirstErr()
 	if !contains(fmt.Sprint(err), "MESSAGE_TOO_LARGE") {
 		t.Errorf("franz-go: %v, want MESSAGE_TOO_LARGE", err)
 	}
 	if err := cl.ProduceSync(ctx, kgo.StringRecord("small")).FirstErr(); err != nil {
 		t.Errorf("the next message: %v", err)
 	}
-}
-
-// incompressible makes bytes that no codec shrinks, the same each time.
-func incompressible(n int) []byte {
-	b := make([]byte, n)
-	x := uint64(0x9e3779b97f4a7c15)
-	for i := range b {
-		x ^= x << 13
-		x ^= x >> 7
-		x ^= x << 17
-		b[i] = byte(x >> 32)
-	}
-	return b
 }

@@ -56,6 +56,8 @@ func FuzzReadRecords(f *testing.F) {
 		f.Add(byte(codec), false, int32(6), []byte(mustBuild(f, BatchOptions{Codec: codec}, testRecords(6, 40)...).Payload()))
 		f.Add(byte(codec), true, int32(1), rawRecord("\x00", 0, 0, 1, "k", 1, "v", 1, 1, "h", -1))
 	}
+	f.Add(byte(CodecZstd), false, int32(1), []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 16 << 3, 1, 0, 0})
+	f.Add(byte(CodecZstd), false, int32(1), []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 6, 1, 0, 0})
 	header := mustBuild(f, BatchOptions{BaseOffset: 40}, testRecords(1, 1)...)[:BatchHeaderSize]
 	f.Fuzz(func(t *testing.T, attributes byte, compress bool, count int32, payload []byte) {
 		codec := Codec(attributes & attrCodec)
@@ -105,12 +107,16 @@ func FuzzValidate(f *testing.F) {
 	for i, c := range producedCases() {
 		if b := c.records(testTime); len(b) < 1000 {
 			f.Add(byte(i), i%2 == 0, b)
+			f.Add(byte(i)|64, true, b)
 		}
 	}
 	f.Fuzz(func(t *testing.T, pick byte, seal bool, records []byte) {
 		records = bytes.Clone(records)
 		if seal && len(records) >= BatchHeaderSize {
 			// Without this, hardly any input would come past the CRC.
+			if codec := Batch(records).Codec(); pick&64 != 0 && codec.Valid() {
+				records = append(records[:BatchHeaderSize:BatchHeaderSize], compressWith(codec, records[BatchHeaderSize:])...)
+			}
 			putInt64(records, posBaseOffset, 0)
 			records[posMagic] = MagicV2
 			reseal(records)

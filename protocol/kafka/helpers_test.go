@@ -38,7 +38,7 @@ func testRecords(n, size int) []Record {
 
 // oddRecords has every shape that a record can have.
 func oddRecords() []Record {
-	big := bytes.Repeat([]byte("0123456789abcdef"), 40_000) // larger than a window
+	big := bytes.Repeat([]byte("0123456789abcdef"), 10_000) // larger than a window
 	return []Record{
 		{Timestamp: testTime},
 		{Timestamp: testTime + 5, Key: []byte{}, Value: []byte{}},
@@ -90,7 +90,7 @@ func reseal(b Batch) Batch {
 
 // allocatedBytes is how much f allocates, on the average of some runs.
 func allocatedBytes(f func()) uint64 {
-	const runs = 20
+	const runs = 5
 	f() // fills the pools
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -365,6 +365,12 @@ var requestSchemas = map[Key]requestSchema{
 			{min: 2, max: 32767, kind: fixed, size: 1}, // IncludeFencedBrokers
 		},
 	},
+	74: { // ListConfigResourcesRequest
+		flexible: 0,
+		fields: []schemaField{
+			{min: 1, max: 32767, array: true, kind: fixed, size: 1}, // ResourceTypes
+		},
+	},
 	75: { // DescribeTopicPartitionsRequest
 		flexible: 0,
 		fields: []schemaField{

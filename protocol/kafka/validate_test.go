@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -154,8 +155,8 @@ func TestValidatePassesLargeRecords(t *testing.T) {
 
 func TestValidateStopsBombs(t *testing.T) {
 	rules := topicRules("plain", testTime)
-	rules.DecompressedLimit = 4 << 20
-	value := make([]byte, 32<<20)
+	rules.DecompressedLimit = 2 << 20
+	value := make([]byte, 12<<20)
 	for _, codec := range []Codec{CodecGzip, CodecLZ4, CodecZstd} {
 		b := mustBuild(t, BatchOptions{Codec: codec}, Record{Timestamp: testTime, Value: value})
 		_, _, err := Validate(b, rules)
@@ -169,9 +170,63 @@ func TestValidateStopsBombs(t *testing.T) {
 
 func TestRecompressionKeepsToTheLargestMessage(t *testing.T) {
 	rules := topicRules("smallnone", testTime)
-	b := mustBuild(t, BatchOptions{Codec: CodecZstd}, Record{Timestamp: testTime, Value: make([]byte, 1000)}, Record{Timestamp: testTime, Value: make([]byte, 32<<20)})
+	b := mustBuild(t, BatchOptions{Codec: CodecZstd}, Record{Timestamp: testTime, Value: make([]byte, 1000)}, Record{Timestamp: testTime, Value: make([]byte, 12<<20)})
 	_, _, err := Validate(b, rules)
 	wantRefused(t, err, kerr.MessageTooLarge)
+}
+
+// A batch that came with the LogAppendTime flag lost its records' timestamps
+// when it was also recompressed: all got the batch's.
+func TestRecompressionKeepsTimesOfLogAppendTimeBatch(t *testing.T) {
+	b := mustBuild(t, BatchOptions{}, testRecords(5, 20)...)
+	b.SetLogAppendTime(testTime + 100)
+	rules := topicRules("tolz4", testTime)
+	out, res, err := Validate(b, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readAll(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSameRecords(t, got, testRecords(5, 20), 0)
+	wantAccepted(t, out, res, rules)
+}
+
+// Everything pooled is shared by all connections.
+func TestManyAtOnce(t *testing.T) {
+	want := oddRecords()
+	rules := topicRules("plain", testTime)
+	rules.MaxMessageBytes, rules.AfterMaxMs = 10<<20, 1<<60
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for round := range 6 {
+				from, to := allCodecs[(i+round)%len(allCodecs)], allCodecs[round%len(allCodecs)]
+				rules := rules
+				rules.Target = Target{Recompress: true, Codec: to}
+				built, err := BuildBatch(nil, BatchOptions{Codec: from}, want...)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				cut := withPayload(built, from, Batch(built).Payload()[:len(built)/3])
+				if _, _, err := Validate(cut, rules); err == nil {
+					t.Errorf("%v: a third of a batch is accepted", from)
+				}
+				out, _, err := Validate(built, rules)
+				if err != nil {
+					t.Errorf("%v to %v: %v", from, to, err)
+					return
+				}
+				got, err := readAll(out)
+				if err != nil || len(got) != len(want) || !bytes.Equal(got[4].Value, want[4].Value) {
+					t.Errorf("%v to %v: %d records came back, %v", from, to, len(got), err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestTargetByName(t *testing.T) {

@@ -141,7 +141,7 @@ func (r *run) direct(ctx context.Context, cfg client.Config) error {
 	if err := r.start(ctx, ps); err != nil {
 		return err
 	}
-	if r.job.bounded() && r.stops.done() {
+	if r.stops.done() {
 		return nil
 	}
 	if !r.job.bounded() && r.job.Partitions == nil {
@@ -233,7 +233,9 @@ func (r *run) start(ctx context.Context, ps []position.Partition) error {
 		}
 		add(begin, p, kgo.NewOffset().At(at))
 	}
-	r.stops.ready()
+	if r.job.bounded() {
+		r.stops.ready()
+	}
 	r.cl.AddConsumePartitions(begin)
 	return nil
 }
@@ -347,7 +349,7 @@ func (r *run) poll(ctx context.Context) error {
 			return nil
 		case err != nil:
 			return err
-		case r.job.bounded() && r.stops.done():
+		case r.stops.done():
 			return nil
 		}
 		r.cl.AllowRebalance()

@@ -116,7 +116,7 @@ func (r *run) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Off
 			r.stops.finish(p)
 		}
 	}
-	if len(ps) > 0 {
+	if r.job.ExitAtEnd && len(ps) > 0 {
 		r.stops.ready()
 	}
 	return offsets, nil

@@ -14,7 +14,9 @@ func (ch emit) value(kind prometheus.ValueType, name, help string, v float64) {
 	ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("streamweir_"+name, help, nil, nil), kind, v)
 }
 
-func (ch emit) counter(name, help string, v float64) { ch.value(prometheus.CounterValue, name, help, v) }
+func (ch emit) counter(name, help string, v float64) {
+	ch.value(prometheus.CounterValue, name, help, v)
+}
 
 func (ch emit) gauge(name, help string, v float64) { ch.value(prometheus.GaugeValue, name, help, v) }
 
