@@ -38,6 +38,7 @@ func openGroups(topics *topic.Catalogue, partitions *partition.Manager, cfg *con
 	}
 	topics.Watch(func(ch topic.Change) {
 		switch {
+		case ch.New == nil && ch.Old == nil: // of the broker's configs
 		case ch.New != nil && ch.Old == nil && ch.New.Name == topic.ConsumerOffsets:
 			load(ch.New)
 		case ch.New == nil && ch.Old.Name == topic.ConsumerOffsets:

@@ -268,6 +268,42 @@ func commitOnce(b *groupBroker, v int16, group, topic string, partition int32, o
 
 func firstCommit(r *kmsg.OffsetCommitResponse) int16 { return r.Topics[0].Partitions[0].ErrorCode }
 
+// fetchOffsets asks for partition 0 of topics, or for all, and returns what came
+// by topic, with the code of the whole.
+func fetchOffsets(c *client, b *groupBroker, v int16, group string, topics ...string) (offsets map[string]kmsg.OffsetFetchResponseGroupTopicPartition, code int16) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Version, req.Group = v, group
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = group
+	for _, name := range topics {
+		rt := kmsg.OffsetFetchRequestTopic{Topic: name, Partitions: []int32{0}}
+		req.Topics = append(req.Topics, rt)
+		gt := kmsg.OffsetFetchRequestGroupTopic{Topic: name, Partitions: []int32{0}, TopicID: [16]byte{9}}
+		if found := b.core.Topics.Topic(name); found != nil {
+			gt.TopicID = found.ID
+		}
+		g.Topics = append(g.Topics, gt)
+	}
+	req.Groups = append(req.Groups, g)
+	resp := ask(c, req, func(r *kmsg.OffsetFetchResponse) int16 { return r.ErrorCode })
+	offsets = map[string]kmsg.OffsetFetchResponseGroupTopicPartition{}
+	if v >= 8 {
+		for _, rt := range resp.Groups[0].Topics {
+			name := rt.Topic
+			if found := b.core.Topics.TopicByID(rt.TopicID); v >= 10 && found != nil {
+				name = found.Name
+			}
+			offsets[name] = rt.Partitions[0]
+		}
+		return offsets, resp.Groups[0].ErrorCode
+	}
+	for _, rt := range resp.Topics {
+		p := rt.Partitions[0]
+		offsets[rt.Topic] = kmsg.OffsetFetchResponseGroupTopicPartition{Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: p.Metadata, ErrorCode: p.ErrorCode}
+	}
+	return offsets, resp.ErrorCode
+}
+
 func TestOffsetsInEveryVersion(t *testing.T) {
 	b := startGroupBroker(t)
 	c := b.dial(t)
@@ -297,38 +333,8 @@ func TestOffsetsInEveryVersion(t *testing.T) {
 		foreign.Generation, foreign.MemberID = 4, "stranger"
 		want(t, "commit of a stranger", firstCommit(ask(c, foreign, firstCommit)), kerr.UnknownMemberID)
 	})
-	fetch := func(v int16, group string, topics ...string) (offsets map[string]kmsg.OffsetFetchResponseGroupTopicPartition, code int16) {
-		req := kmsg.NewPtrOffsetFetchRequest()
-		req.Version, req.Group = v, group
-		g := kmsg.NewOffsetFetchRequestGroup()
-		g.Group = group
-		for _, name := range topics {
-			rt := kmsg.OffsetFetchRequestTopic{Topic: name, Partitions: []int32{0}}
-			req.Topics = append(req.Topics, rt)
-			gt := kmsg.OffsetFetchRequestGroupTopic{Topic: name, Partitions: []int32{0}, TopicID: [16]byte{9}}
-			if found := b.core.Topics.Topic(name); found != nil {
-				gt.TopicID = found.ID
-			}
-			g.Topics = append(g.Topics, gt)
-		}
-		req.Groups = append(req.Groups, g)
-		resp := ask(c, req, func(r *kmsg.OffsetFetchResponse) int16 { return r.ErrorCode })
-		offsets = map[string]kmsg.OffsetFetchResponseGroupTopicPartition{}
-		if v >= 8 {
-			for _, rt := range resp.Groups[0].Topics {
-				name := rt.Topic
-				if found := b.core.Topics.TopicByID(rt.TopicID); v >= 10 && found != nil {
-					name = found.Name
-				}
-				offsets[name] = rt.Partitions[0]
-			}
-			return offsets, resp.Groups[0].ErrorCode
-		}
-		for _, rt := range resp.Topics {
-			p := rt.Partitions[0]
-			offsets[rt.Topic] = kmsg.OffsetFetchResponseGroupTopicPartition{Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: p.Metadata, ErrorCode: p.ErrorCode}
-		}
-		return offsets, resp.ErrorCode
+	fetch := func(v int16, group string, topics ...string) (map[string]kmsg.OffsetFetchResponseGroupTopicPartition, int16) {
+		return fetchOffsets(c, b, v, group, topics...)
 	}
 	versionsAre(t, kafka.OffsetFetch, 1, 10, func(t *testing.T, v int16) {
 		got, code := fetch(v, "commit-7", "t", "nosuch")

@@ -33,6 +33,7 @@ type Catalogue struct {
 	mu       sync.Mutex
 	deleting map[storage.TopicID]Deletion
 	watchers []func(Change)
+	onConfig []func(*config.Config)
 }
 
 // view is the state at one moment. It is never changed.
@@ -55,13 +56,10 @@ type Deletion struct {
 	At         time.Time
 }
 
-// Change tells a watcher what has changed. Of a topic: Old is nil when it is
-// new, New is nil when it is gone. With both nil, the broker's configs changed
-// (topics whose settings change with them are reported one by one).
+// Change tells a watcher what has changed of a topic: Old is nil when it is
+// new, New is nil when it is gone; one of them is always there.
 type Change struct {
 	Old, New *Topic
-	// Config is the broker's config as it is now.
-	Config *config.Config
 }
 
 // Options are what Open can be told beyond the config; all may be left zero.
@@ -195,15 +193,24 @@ func (c *Catalogue) Deleting() []Deletion {
 	return slices.Collect(maps.Values(c.deleting))
 }
 
-// Watch calls fn for every change from now on, one at a time and in order, when
-// the change is durable and before the call that made it returns. A topic that
-// is new or changed is reported before anyone can see it in the catalogue, one
-// that is gone after nobody can. fn must not change the catalogue, and should
-// be quick: other changes wait for it.
+// Watch calls fn for every change of a topic from now on, one at a time and in
+// order, when the change is durable and before the call that made it returns. A
+// topic that is new or changed is reported before anyone can see it in the
+// catalogue, one that is gone after nobody can. A topic whose settings follow
+// from the broker's config changes with it. fn must not change the catalogue,
+// and should be quick: other changes wait for it.
 func (c *Catalogue) Watch(fn func(Change)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watchers = append(c.watchers, fn)
+}
+
+// WatchConfig calls fn with the broker's config whenever it has changed, when
+// that is durable and can be seen; otherwise as with Watch.
+func (c *Catalogue) WatchConfig(fn func(*config.Config)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onConfig = append(c.onConfig, fn)
 }
 
 // index fills what follows from byName.
@@ -242,6 +249,8 @@ type edit struct {
 	ops       []storage.Op
 	changes   []Change
 	deletions []Deletion
+	// reconfigured is set when the broker's config changes.
+	reconfigured bool
 }
 
 func (c *Catalogue) begin() *edit {
@@ -292,10 +301,12 @@ func (c *Catalogue) commit(e *edit) error {
 	for _, d := range e.deletions {
 		c.deleting[d.ID] = d
 	}
+	// What is durable is to be seen, even if a watcher should panic.
+	show := sync.OnceFunc(func() { c.view.Store(e.view) })
+	defer show()
 	tell := func(gone bool) {
 		for _, ch := range e.changes {
-			if (ch.New == nil && ch.Old != nil) == gone {
-				ch.Config = e.config
+			if (ch.New == nil) == gone {
 				for _, fn := range c.watchers {
 					fn(ch)
 				}
@@ -303,8 +314,13 @@ func (c *Catalogue) commit(e *edit) error {
 		}
 	}
 	tell(false)
-	c.view.Store(e.view)
+	show()
 	tell(true)
+	if e.reconfigured {
+		for _, fn := range c.onConfig {
+			fn(e.config)
+		}
+	}
 	return nil
 }
 

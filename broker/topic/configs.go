@@ -307,7 +307,7 @@ func (e *edit) reconfigure(dyn dynamic, cfg *config.Config, op storage.Op) {
 	before := e.defaults
 	e.defaults = settings(nil, cfg)
 	e.ops = append(e.ops, op)
-	e.changes = append(e.changes, Change{})
+	e.reconfigured = true
 	if *before == *e.defaults {
 		return
 	}

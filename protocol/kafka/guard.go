@@ -12,8 +12,8 @@ import (
 // not any bytes are left. So a request is first walked here: nothing is
 // decoded, only lengths and counts are followed through requestSchemas.
 
-// MaxRequestElements is how many array elements one request may have, all its
-// arrays together. A request for every partition of a large cluster has some
+// MaxRequestElements is how many array elements and tagged fields one request
+// may have, all its arrays together. A request for every partition of a large cluster has some
 // hundred thousand.
 const MaxRequestElements = 1_000_000
 
@@ -56,7 +56,7 @@ func checkBody(k Key, version int16, body []byte) error {
 	w.group(s.fields)
 	switch {
 	case w.tooMany:
-		return fmt.Errorf("%w: %v version %d has more than %d array elements", ErrMalformedRequest, k, version, MaxRequestElements)
+		return fmt.Errorf("%w: %v version %d has more than %d array elements and tagged fields", ErrMalformedRequest, k, version, MaxRequestElements)
 	case w.bad:
 		return fmt.Errorf("%w: %v version %d: a length or count in it is more than its bytes", ErrMalformedRequest, k, version)
 	}
@@ -175,9 +175,7 @@ func (w *walker) field(f *schemaField) {
 		w.fail()
 		return
 	}
-	if w.elements += n; w.elements > MaxRequestElements {
-		w.tooMany = true
-		w.fail()
+	if !w.count(n) {
 		return
 	}
 	for range n {
@@ -247,7 +245,21 @@ func (w *walker) tagCount() uint32 {
 		w.fail()
 		return 0
 	}
+	if !w.count(int(n)) { // kmsg puts the unknown ones into a map
+		return 0
+	}
 	return n
+}
+
+// count adds to the elements of the request, and says whether they are not too
+// many.
+func (w *walker) count(n int) bool {
+	if w.elements += n; w.elements > MaxRequestElements {
+		w.tooMany = true
+		w.fail()
+		return false
+	}
+	return true
 }
 
 // tags passes over tagged fields of which none is known.

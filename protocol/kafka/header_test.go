@@ -229,6 +229,27 @@ func TestArrayBombIsRefused(t *testing.T) {
 	}
 }
 
+func TestTooManyElementsAreRefused(t *testing.T) {
+	arrays := append(binary.BigEndian.AppendUint32(nil, MaxRequestElements+1), make([]byte, 4*MaxRequestElements+100)...)
+	tags := newRequest(Metadata, 9).AppendTo(nil)
+	tags = binary.AppendUvarint(tags[:len(tags)-1], MaxRequestElements+1)
+	for i := range MaxRequestElements + 1 {
+		tags = append(binary.AppendUvarint(tags, uint64(1000+i)), 0)
+	}
+	for name, c := range map[string]struct {
+		version int16
+		body    []byte
+	}{"array": {1, arrays}, "tags": {9, tags}} {
+		var err error
+		got := allocatedBytes(func() {
+			_, err = DecodeRequest(RequestHeader{Key: Metadata, Version: c.version}, c.body)
+		})
+		if !errors.Is(err, ErrMalformedRequest) || got > 1<<20 {
+			t.Errorf("%s: %d bytes allocated, error %v", name, got, err)
+		}
+	}
+}
+
 func TestResponseHeaders(t *testing.T) {
 	everyRequest(func(k Key, v int16) {
 		resp := newRequest(k, v).ResponseKind()
