@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,7 +73,7 @@ func (s *Server) launch(cmd *exec.Cmd) (*proc, error) {
 	}
 	p := &proc{cmd: cmd, log: newServerLog(file), path: path, exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
-	cmd.Env = append(cmd.Environ(), s.opts.env...)
+	cmd.Env = append(cleanEnviron(), s.opts.env...)
 	isolate(cmd)
 	if err := startAndReap(p); err != nil {
 		file.Close()
@@ -83,12 +85,18 @@ func (s *Server) launch(cmd *exec.Cmd) (*proc, error) {
 	return p, nil
 }
 
+// cleanEnviron is the environment without STREAMWEIR_*: some of those are for
+// this package, and the rest would be settings that a test did not ask for.
+func cleanEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "STREAMWEIR_") })
+}
+
 // RunOnce runs `streamweir serve` with this server's settings where it is
 // expected not to come up, and returns its exit code and output.
 func RunOnce(t testing.TB, s *Server, within time.Duration) (int, string) {
 	t.Helper()
 	cmd := exec.Command(Binary(t), "serve", "--data-dir", s.dir, "--kafka-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
-	cmd.Env = append(cmd.Environ(), s.opts.env...)
+	cmd.Env = append(cleanEnviron(), s.opts.env...)
 	return Run(t, within, cmd)
 }
 
