@@ -62,7 +62,7 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		{"a control batch", harness.Batch{Records: one, Attributes: attrControl}, invalid},
 		{"a timestamp two hours ahead", harness.Batch{Records: one, Timestamp: time.Now().UnixMilli() + 2*hour}, timestamp},
 		{"a record two hours ahead", harness.Batch{Records: []harness.Rec{{Value: []byte("v")}, {Value: []byte("v"), DeltaTime: 2 * hour}}}, timestamp},
-		{"an unknown codec", harness.Batch{Records: one, Break: set(atAttributes+1, 6)}, unclear},
+		{"an unknown codec", harness.Batch{Records: one, Break: set(atAttributes+1, 6)}, append(unclear, kerr.UnsupportedCompressionType)},
 		{"a codec that the payload is not in (gzip)", harness.Batch{Records: three, Break: set(atAttributes+1, harness.CodecGzip)}, unclear},
 		{"a codec that the payload is not in (zstd)", harness.Batch{Records: three, Break: set(atAttributes+1, harness.CodecZstd)}, unclear},
 		{"garbage where records should be", harness.Batch{Records: three, Break: func(b []byte) []byte {
