@@ -97,7 +97,7 @@ func (m *Manager) Clean(ctx context.Context) {
 		}
 		p.mu.Lock()
 		if p.producers != nil {
-			p.producers.expire(now - m.expireProducers.Milliseconds())
+			p.producers.expire(now - m.expireProducers().Milliseconds())
 		}
 		p.mu.Unlock()
 	})
