@@ -229,7 +229,7 @@ func PlanImport(ctx context.Context, c *client.Cluster, group string, saved []Sa
 		if n, ok := current[p]; ok {
 			cur = &n
 		}
-		m := move(p, Target{Kind: ToOffset, N: s.Offset}, bounds[p], cur, nil)
+		m := move(p, Target{Kind: ToOffset, N: s.Offset}, bounds[p], cur, 0)
 		m.metadata = s.Metadata
 		if s.LeaderEpoch != nil {
 			m.leaderEpoch = *s.LeaderEpoch
