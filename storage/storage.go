@@ -100,7 +100,12 @@ type Log interface {
 	// the log never has a hole that the caller does not know of. The caller
 	// continues from the failed offset with a higher Term.
 	//
-	// Errors: ErrNoSpace (try again later), ErrTerm, ErrFailed, ErrClosed.
+	// An append that cannot follow what the log holds (it begins below the end,
+	// or Info contradicts itself or Data) fails with ErrOutOfRange. A log may
+	// skip offsets. What an append's epoch does to Epochs, AddEpoch says.
+	//
+	// Errors: ErrNoSpace (try again later), ErrTerm, ErrFailed, ErrClosed,
+	// ErrOutOfRange.
 	Append(appends ...*Append)
 
 	// Bounds returns the first readable offset and the offset after the last
@@ -129,7 +134,8 @@ type Log interface {
 	// batches as fit, and returns how many it copied: fewer than len(dst) only
 	// at the end of the log. The last batch may be cut; the caller continues at
 	// another Position. ErrOutOfRange where no batch begins at at.Base (it was
-	// trimmed away, or never was). A *CorruptError names a batch that cannot be
+	// trimmed away, or never was) or at.Skip lies outside it; a Skip of the
+	// batch's whole size means the next one. A *CorruptError names a batch that cannot be
 	// read; n is then what was copied before it.
 	Read(p Partition, at Position, dst []byte) (n int, err error)
 
@@ -139,7 +145,10 @@ type Log interface {
 	Trim(p Partition, offset int64) error
 
 	// Drop removes partitions. When it returns, nothing of them is readable,
-	// now or after a restart; the space follows in the background.
+	// now or after a restart; the space follows in the background. Appends that
+	// were queued for them and have not become durable fail (ErrTerm). A dropped
+	// partition may be written again, from any offset; its first append then
+	// waits until the old data is gone.
 	Drop(ps ...Partition) error
 
 	// SaveState keeps a derived state of the partition under a name, in place
@@ -152,12 +161,13 @@ type Log interface {
 
 // Meta is a small, durable, ordered map for topics, configs and the like.
 type Meta interface {
-	// Get returns the value of key; ok is false for none.
+	// Get returns the value of key; ok is false for none. The caller may keep it.
 	Get(key string) (value []byte, ok bool, err error)
-	// Scan calls fn for each key with the prefix, in order, until fn fails.
+	// Scan calls fn for each key with the prefix, in order, until fn fails, and
+	// returns that error. fn may keep the value, and may call the store.
 	Scan(prefix string, fn func(key string, value []byte) error) error
-	// Apply does all of ops or none, and returns when that is durable,
-	// whatever the sync setting of the log.
+	// Apply does all of ops or none, in their order, and returns when that is
+	// durable, whatever the sync setting of the log.
 	Apply(ops ...Op) error
 }
 

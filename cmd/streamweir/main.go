@@ -31,6 +31,7 @@ func main() {
 // commands lists what the binary can do, in the order of its help.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		serveCommand(),
 		newTopicCommand(),
 		newProduceCommand(),
 		newConsumeCommand(),

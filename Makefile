@@ -1,0 +1,89 @@
+# Everything a person or a CI machine does with this repository. `make help` lists it.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# The version comes from git above, so that a build does not depend on what
+# the go command makes of the checkout.
+BUILD   := go build -trimpath -buildvcs=false
+MAIN    := ./cmd/streamweir
+TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
+# make run
+ARGS ?=
+# make bench: which benchmarks, how often, how long each, in which packages.
+BENCH     ?= .
+COUNT     ?= 1
+BENCHTIME ?= 1s
+PKG       ?= ./...
+# make bench-compare: flags of integration/bench/compare (-h lists them).
+COMPARE ?=
+# make fuzz: time for each target, and which targets.
+FUZZTIME ?= 20s
+FUZZ     ?= .
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build and start the server (ARGS="--set storage.sync=os" adds flags)
+	exec bin/streamweir serve $(ARGS)
+
+.PHONY: build
+build: ## One static binary: bin/streamweir
+	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' -o bin/streamweir $(MAIN)
+
+.PHONY: build-race
+build-race: ## The same with the race detector, for tests: bin/streamweir-race
+	CGO_ENABLED=1 $(BUILD) -race -ldflags '-X main.version=$(VERSION)' -o bin/streamweir-race $(MAIN)
+
+.PHONY: build-all
+build-all: ## Binaries for Linux and macOS on amd64 and arm64: dist/
+	@for target in $(TARGETS); do \
+	  os=$${target%/*} arch=$${target#*/}; \
+	  echo "dist/streamweir-$$os-$$arch"; \
+	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(BUILD) -ldflags '$(LDFLAGS)' \
+	    -o dist/streamweir-$$os-$$arch $(MAIN); \
+	done
+
+.PHONY: deps
+deps: ## Install what the tests need, or say what is missing and what to type
+	@scripts/deps.sh
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck and the rules of this repository
+	@scripts/lint.sh
+
+.PHONY: test
+test: deps ## Everything: lint, unit tests, tests against the built binary, all with the race detector
+	@scripts/test.sh lint unit integration
+
+.PHONY: test-unit
+test-unit: ## Unit tests only
+	@scripts/test.sh unit
+
+.PHONY: test-integration
+test-integration: deps ## Only the tests that drive the built binary
+	@scripts/test.sh integration
+
+.PHONY: bench
+bench: ## Go benchmarks with bytes and allocations (BENCH=regexp COUNT=n BENCHTIME=1s PKG=./...)
+	@scripts/bench.sh '$(BENCH)' '$(COUNT)' '$(BENCHTIME)' '$(PKG)'
+
+.PHONY: bench-compare
+bench-compare: build ## Streamweir beside Apache Kafka and kfake, one table (COMPARE="-h" lists its flags)
+	@scripts/deps.sh java
+	@$(BUILD) -o bin/bench-compare ./integration/bench/compare
+	@exec bin/bench-compare $(COMPARE)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each (FUZZ=regexp FUZZTIME=20s)
+	@scripts/fuzz.sh '$(FUZZ)' '$(FUZZTIME)'
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin dist

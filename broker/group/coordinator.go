@@ -1,0 +1,417 @@
+package group
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf16"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"go.uber.org/zap"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
+)
+
+// Log is __consumer_offsets as the coordinator needs it.
+type Log interface {
+	// Append adds one batch to a partition. It may be called from many
+	// goroutines, but for one partition only from one at a time, and must not
+	// block. done is called exactly once, in the order of the appends of the
+	// partition: with the offset of the batch's first record when the batch is
+	// durable, or with an error. It may be called before Append returns.
+	Append(partition int32, batch []byte, done func(base int64, err error))
+	// Read calls fn for every batch from the offset from on, in order, up to
+	// the end of the partition as it is when Read is called, which it returns.
+	// A batch is valid only during fn.
+	Read(partition int32, from int64, fn func(b kafka.Batch) error) (end int64, err error)
+}
+
+// Options are what a Coordinator needs from outside.
+type Options struct {
+	Config Config
+	Log    Log
+	Logger *zap.Logger // nil for none
+	Clock  Clock       // nil for the system's
+	// NewID makes the unique part of member ids; nil for random UUIDs.
+	NewID func() string
+}
+
+// Coordinator serves the groups of the partitions that it was told to load.
+// Its methods may be called from many goroutines. A reply function is called
+// exactly once, from any goroutine, perhaps before the method returns, and with
+// no lock held; it must not block.
+type Coordinator struct {
+	cfg    Config
+	log    Log
+	logger *zap.Logger
+	clock  Clock
+	newID  func() string
+	start  time.Time
+
+	seats []seat
+	total atomic.Int64 // groups of all seats
+
+	pastMu sync.Mutex
+	past   Stats // counters of shards that were unloaded
+
+	stopping atomic.Bool
+	appends  sync.WaitGroup // appends that have not ended
+	loads    sync.WaitGroup
+	loaders  chan struct{} // a place for each partition that may be loaded at a time
+
+	alarm alarm
+}
+
+// maxLoaders is how many partitions are loaded at a time.
+const maxLoaders = 4
+
+// New makes a coordinator that serves nothing yet: see Load.
+func New(o Options) (*Coordinator, error) {
+	if err := o.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("group coordinator: %w", err)
+	}
+	c := &Coordinator{
+		cfg: o.Config, log: o.Log, logger: o.Logger, clock: o.Clock, newID: o.NewID,
+		seats: make([]seat, o.Config.Partitions), loaders: make(chan struct{}, maxLoaders),
+	}
+	if c.logger == nil {
+		c.logger = zap.NewNop()
+	}
+	if c.clock == nil {
+		c.clock = systemClock{}
+	}
+	if c.newID == nil {
+		c.newID = newUUID
+	}
+	c.start = c.clock.Now()
+	c.alarm.c = c
+	for i := range c.seats {
+		c.seats[i].partition = int32(i)
+	}
+	return c, nil
+}
+
+func newUUID() string {
+	var u [16]byte
+	rand.Read(u[:])
+	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
+	h := hex.EncodeToString(u[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// PartitionFor says which partition of __consumer_offsets a group belongs to:
+// whoever leads it coordinates the group.
+func (c *Coordinator) PartitionFor(group string) int32 {
+	return PartitionFor(group, c.cfg.Partitions)
+}
+
+// PartitionFor is Java's abs(group.hashCode()) % partitions.
+func PartitionFor(group string, partitions int32) int32 {
+	var h int32
+	for _, r := range group {
+		if hi, lo := utf16.EncodeRune(r); hi != '\uFFFD' {
+			h = 31*(31*h+hi) + lo
+			continue
+		}
+		h = 31*h + r
+	}
+	if h == math.MinInt32 {
+		return 0
+	}
+	return max(h, -h) % partitions
+}
+
+// A seat is where the shard of one partition sits while we serve it.
+type seat struct {
+	partition int32
+
+	mu       sync.Mutex
+	status   status
+	shard    *shard // of this status; nil unless statusActive
+	timers   timerHeap
+	queue    []queued // entries on their way to the log
+	flushing bool     // somebody is handing the queue to the log
+	term     int      // counts Load and Unload, so that an outdated load is noticed
+	deleted  []DeletedTopic
+	loadErr  error
+}
+
+// queued is an entry with the shard that it is of, which may have been unloaded
+// when the append ends.
+type queued struct {
+	shard *shard
+	entry *entry
+}
+
+type status uint8
+
+const (
+	statusUnloaded status = iota
+	statusLoading
+	statusActive
+	statusFailed
+)
+
+// refuses says why the seat serves no request; nil if it does.
+func (c *Coordinator) refuses(s *seat) *kerr.Error {
+	switch {
+	case c.stopping.Load():
+		return kerr.CoordinatorNotAvailable
+	case s.status == statusActive:
+		return nil
+	case s.status == statusLoading:
+		return kerr.CoordinatorLoadInProgress
+	default:
+		return kerr.NotCoordinator
+	}
+}
+
+// with runs one event of a group through its shard, or says why it cannot.
+func (c *Coordinator) with(group string, event func(s *shard, st *step)) *kerr.Error {
+	s := &c.seats[c.PartitionFor(group)]
+	s.mu.Lock()
+	if err := c.refuses(s); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	st := c.newStep()
+	event(s.shard, st)
+	c.finish(s, s.shard, st)
+	return nil
+}
+
+var steps = sync.Pool{New: func() any { return new(step) }}
+
+func (c *Coordinator) newStep() *step {
+	st := steps.Get().(*step)
+	st.now = c.clock.Now()
+	return st
+}
+
+// finish does what the shard asked for, and lets go of the seat's lock before
+// anything that leaves this package is called.
+func (c *Coordinator) finish(s *seat, sh *shard, st *step) {
+	replies := 0
+	for i := range st.actions {
+		a := &st.actions[i]
+		switch a.kind {
+		case actReply:
+			replies++
+		case actAppend:
+			c.appends.Add(1)
+			s.queue = append(s.queue, queued{sh, a.entry})
+		case actSet:
+			if s.shard == sh {
+				s.timers.set(a.timer, a.at)
+			}
+		case actCancel:
+			if s.shard == sh {
+				s.timers.cancel(a.timer)
+			}
+		}
+	}
+	next, wake := s.timers.next()
+	flush := len(s.queue) > 0 && !s.flushing
+	s.flushing = s.flushing || flush
+	s.mu.Unlock()
+
+	if wake {
+		c.alarm.at(next)
+	}
+	if replies > 0 {
+		for i := range st.actions {
+			if f := st.actions[i].reply; f != nil {
+				f()
+			}
+		}
+	}
+	clear(st.actions)
+	st.actions = st.actions[:0]
+	steps.Put(st)
+	if flush {
+		c.flush(s)
+	}
+}
+
+// maxBatchBytes bounds what is gathered into one batch. An entry is never
+// split, so one that is larger makes a larger batch.
+const maxBatchBytes = 512 << 10
+
+// flush hands the queue to the log, in order, until it is empty. One goroutine
+// does so at a time, without the lock; the others leave their entries to it.
+func (c *Coordinator) flush(s *seat) {
+	for {
+		s.mu.Lock()
+		if len(s.queue) == 0 {
+			s.flushing = false
+			s.mu.Unlock()
+			return
+		}
+		n, size := 1, s.queue[0].entry.size()
+		for n < len(s.queue) {
+			if size += s.queue[n].entry.size(); size > maxBatchBytes {
+				break
+			}
+			n++
+		}
+		batch := make([]queued, n)
+		copy(batch, s.queue)
+		left := copy(s.queue, s.queue[n:])
+		clear(s.queue[left:])
+		s.queue = s.queue[:left]
+		s.mu.Unlock()
+		c.append(s, batch)
+	}
+}
+
+// append gives entries to the log as one batch.
+func (c *Coordinator) append(s *seat, batch []queued) {
+	n := 0
+	for _, q := range batch {
+		n += len(q.entry.records)
+	}
+	now := c.clock.Now().UnixMilli()
+	records := make([]kafka.Record, 0, n)
+	for _, q := range batch {
+		for _, r := range q.entry.records {
+			records = append(records, kafka.Record{Timestamp: now, Key: r.key, Value: r.value})
+		}
+	}
+	data, err := kafka.BuildBatch(nil, kafka.BatchOptions{}, records...)
+	if err != nil {
+		c.appended(s, batch, -1, fmt.Errorf("append to __consumer_offsets-%d: %w", s.partition, err))
+		return
+	}
+	c.log.Append(s.partition, data, func(base int64, err error) { c.appended(s, batch, base, err) })
+}
+
+// appended tells the shard how an append ended.
+func (c *Coordinator) appended(s *seat, batch []queued, base int64, err error) {
+	code := clientError(err)
+	if err != nil {
+		c.logger.Warn("append to the group log failed",
+			zap.Int32("partition", s.partition), zap.String("group", batch[0].entry.group), zap.Int("entries", len(batch)),
+			zap.Error(err), zap.String("answer", code.Message))
+	}
+	s.mu.Lock()
+	st := c.newStep()
+	for _, q := range batch {
+		q.shard.appended(st, q.entry, base, code)
+		base += int64(len(q.entry.records))
+	}
+	c.finish(s, batch[0].shard, st)
+	c.appends.Add(-len(batch))
+}
+
+// alarm is the one timer of a coordinator: it wakes up for the next timer of
+// any shard.
+type alarm struct {
+	c    *Coordinator
+	soon atomic.Int64 // when it rings, as time since the coordinator's start; 0 for never
+
+	mu   sync.Mutex
+	stop func()
+	off  bool
+
+	ringing sync.Mutex // held while it rings
+}
+
+// at makes the alarm ring no later than then.
+func (a *alarm) at(then time.Time) {
+	due := max(int64(then.Sub(a.c.start)), 1)
+	if soon := a.soon.Load(); soon != 0 && soon <= due {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if soon := a.soon.Load(); a.off || soon != 0 && soon <= due {
+		return
+	}
+	if a.stop != nil {
+		a.stop()
+	}
+	a.soon.Store(due)
+	a.stop = a.c.clock.AfterFunc(max(then.Sub(a.c.clock.Now()), 0), a.ring)
+}
+
+// ring fires all timers that have run out.
+func (a *alarm) ring() {
+	a.ringing.Lock()
+	defer a.ringing.Unlock()
+	a.mu.Lock()
+	a.soon.Store(0)
+	off := a.off
+	a.mu.Unlock()
+	if off {
+		return
+	}
+	for i := range a.c.seats {
+		a.c.fire(&a.c.seats[i])
+	}
+}
+
+// silence ends the alarm; when it returns, the alarm does not ring any more.
+func (a *alarm) silence() {
+	a.mu.Lock()
+	a.off = true
+	if a.stop != nil {
+		a.stop()
+	}
+	a.mu.Unlock()
+	a.ringing.Lock()
+	defer a.ringing.Unlock()
+}
+
+// fire runs the timers of a seat that have run out, and sets the alarm for the
+// next one.
+func (c *Coordinator) fire(s *seat) {
+	s.mu.Lock()
+	if s.shard == nil || len(s.timers) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	st := c.newStep()
+	for t := s.timers.due(st.now); t != nil; t = s.timers.due(st.now) {
+		s.shard.fire(st, t)
+	}
+	c.finish(s, s.shard, st)
+}
+
+// Shutdown stops serving: parked JoinGroups are answered with NOT_COORDINATOR,
+// so that clients look for a coordinator, and appends that are under way end
+// and are answered. It returns an error if ctx ends before that.
+func (c *Coordinator) Shutdown(ctx context.Context) error {
+	if !c.stopping.CompareAndSwap(false, true) {
+		return nil
+	}
+	c.alarm.silence()
+	for i := range c.seats {
+		s := &c.seats[i]
+		s.mu.Lock()
+		s.term++
+		if s.shard == nil {
+			s.mu.Unlock()
+			continue
+		}
+		st := c.newStep()
+		s.shard.resign(st)
+		c.finish(s, s.shard, st)
+	}
+	ended := make(chan struct{})
+	go func() {
+		c.appends.Wait()
+		c.loads.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("group coordinator: appends or loads have not ended: %w", ctx.Err())
+	}
+}

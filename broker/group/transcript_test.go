@@ -1,0 +1,409 @@
+package group
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+var update = flag.Bool("update", false, "write what the shard does into the transcripts")
+
+// TestTranscripts plays the events of each file under testdata to a shard, and
+// compares what the shard does with what the file says. A file is read like a
+// play: a line at the margin is an event, the indented lines below it are the
+// actions that it causes, in order. See testdata/README.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(want))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := firstDifference(string(want), got); diff != "" {
+				t.Errorf("%s: %s", file, diff)
+			}
+		})
+	}
+}
+
+func firstDifference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range max(len(w), len(g)) {
+		var a, b string
+		if i < len(w) {
+			a = w[i]
+		}
+		if i < len(g) {
+			b = g[i]
+		}
+		if a != b {
+			return fmt.Sprintf("line %d:\n want %q\n  got %q", i+1, a, b)
+		}
+	}
+	return ""
+}
+
+// A stage is a shard with a clock, a log and ears.
+type stage struct {
+	t     *testing.T
+	out   strings.Builder
+	cfg   Config
+	shard *shard
+	now   time.Time
+	ids   int
+
+	timers timerHeap
+	log    []record
+	hold   bool
+	queue  []*entry
+}
+
+var stageStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func newStage(t *testing.T) *stage {
+	s := &stage{t: t, cfg: DefaultConfig(), now: stageStart}
+	s.shard = newShard(&s.cfg, s.newID, new(atomic.Int64))
+	return s
+}
+
+func (s *stage) newID() string { s.ids++; return strconv.Itoa(s.ids) }
+
+func play(t *testing.T, script string) string {
+	s := newStage(t)
+	for line := range strings.Lines(script) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "  "):
+			continue // what happened the last time
+		case line == "" || strings.HasPrefix(line, "#"):
+			s.out.WriteString(line + "\n")
+		default:
+			s.out.WriteString(line + "\n")
+			s.event(line)
+		}
+	}
+	return s.out.String()
+}
+
+func (s *stage) say(format string, args ...any) { fmt.Fprintf(&s.out, "  "+format+"\n", args...) }
+
+// run plays one event and notes the actions.
+func (s *stage) run(event func(st *step)) {
+	st := &step{now: s.now}
+	event(st)
+	for _, a := range st.actions {
+		switch a.kind {
+		case actReply:
+			a.reply()
+		case actAppend:
+			s.say("append to %s: %s", a.entry.group, a.entry.effect)
+			s.queue = append(s.queue, a.entry)
+		case actSet:
+			s.timers.set(a.timer, a.at)
+			s.say("timer %s in %s", timerName(a.timer), a.at.Sub(s.now))
+		case actCancel:
+			if a.timer.index > 0 {
+				s.say("no timer %s", timerName(a.timer))
+			}
+			s.timers.cancel(a.timer)
+		}
+	}
+	if !s.hold && len(s.queue) > 0 {
+		s.appendEnds(nil)
+	}
+}
+
+func timerName(t *timer) string {
+	name := t.kind.String()
+	if t.member != "" {
+		name += " " + t.member
+	}
+	return name
+}
+
+func (s *stage) appendEnds(err error) {
+	if len(s.queue) == 0 {
+		s.t.Fatal("no append is under way")
+	}
+	e := s.queue[0]
+	s.queue = s.queue[1:]
+	base := int64(len(s.log))
+	if err == nil {
+		s.log = append(s.log, e.records...)
+	}
+	s.run(func(st *step) { s.shard.appended(st, e, base, clientError(err)) })
+}
+
+// args are the words of an event: its name, its subject, and key=value pairs.
+type args struct {
+	words []string
+	kv    map[string]string
+}
+
+func parseArgs(line string) args {
+	a := args{kv: map[string]string{}}
+	for _, f := range strings.Fields(line) {
+		if k, v, ok := strings.Cut(f, "="); ok && !strings.Contains(k, ":") {
+			a.kv[k] = v
+			continue
+		}
+		a.words = append(a.words, f)
+	}
+	return a
+}
+
+func (a args) str(key, otherwise string) string {
+	if v, ok := a.kv[key]; ok {
+		return v
+	}
+	return otherwise
+}
+
+func (a args) optional(key string) *string {
+	if v, ok := a.kv[key]; ok {
+		return &v
+	}
+	return nil
+}
+
+func (a args) num(key string, otherwise int64) int64 {
+	v, ok := a.kv[key]
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func (a args) ms(key string, otherwise time.Duration) int32 {
+	d := otherwise
+	if v, ok := a.kv[key]; ok {
+		var err error
+		if d, err = time.ParseDuration(v); err != nil {
+			panic(err)
+		}
+	}
+	return int32(d.Milliseconds())
+}
+
+func (s *stage) event(line string) {
+	a := parseArgs(line)
+	switch a.words[0] {
+	case "config":
+		s.configure(a)
+	case "join":
+		s.joinEvent(a)
+	case "sync":
+		s.syncEvent(a)
+	case "heartbeat":
+		s.heartbeatEvent(a)
+	case "leave":
+		s.leaveEvent(a)
+	case "commit":
+		s.commitEvent(a)
+	case "fetch":
+		s.fetchEvent(a)
+	case "delete":
+		id := a.words[1]
+		s.run(func(st *step) {
+			s.shard.deleteGroup(st, id, func(st *step, err *kerr.Error) {
+				st.reply(func() { s.say("delete %s: %s", id, errName(code(err))) })
+			})
+		})
+	case "delete-offsets":
+		s.deleteOffsetsEvent(a)
+	case "topic-deleted":
+		s.run(func(st *step) {
+			s.shard.topicsDeleted(st, []DeletedTopic{{Name: a.words[1], ID: topicID(a.str("id", ""))}})
+		})
+	case "describe":
+		s.describe(a.words[1], int16(a.num("v", 6)))
+	case "list":
+		s.list(a)
+	case "log":
+		s.logEvent(a)
+	case "durable":
+		s.appendEnds(nil)
+	case "refused":
+		s.appendEnds(kerrByName(s.t, a.words[1]))
+	case "advance":
+		s.advance(a.words[1])
+	case "restart":
+		s.restart()
+	case "resign":
+		s.run(s.shard.resign)
+	default:
+		s.t.Fatalf("no such event: %s", line)
+	}
+}
+
+func (s *stage) configure(a args) {
+	for k, v := range a.kv {
+		switch k {
+		case "group.max.size":
+			s.cfg.MaxGroupSize = int(a.num(k, 0))
+		case "group.initial.rebalance.delay":
+			s.cfg.InitialRebalanceDelay = millis(a.ms(k, 0))
+		case "offsets.retention":
+			s.cfg.OffsetsRetention = millis(a.ms(k, 0))
+		case "offsets.retention.check.interval":
+			s.cfg.OffsetsRetentionCheck = millis(a.ms(k, 0))
+		case "max.groups":
+			s.cfg.MaxGroups = int(a.num(k, 0))
+		case "max.pending.ids":
+			s.cfg.MaxPendingIDs = int(a.num(k, 0))
+		case "max.member.bytes":
+			s.cfg.MaxMemberBytes = int(a.num(k, 0))
+		case "max.group.bytes":
+			s.cfg.MaxGroupBytes = int(a.num(k, 0))
+		case "max.offsets":
+			s.cfg.MaxOffsetsPerGroup = int(a.num(k, 0))
+		case "offset.metadata.max.bytes":
+			s.cfg.OffsetMetadataMaxBytes = int(a.num(k, 0))
+		default:
+			s.t.Fatalf("no such setting: %s=%s", k, v)
+		}
+	}
+}
+
+func (s *stage) logEvent(a args) {
+	switch a.words[1] {
+	case "hold":
+		s.hold = true
+	case "flow":
+		s.hold = false
+	case "show":
+		for i, r := range s.log {
+			s.say("%d %s", i, showRecord(s.t, r))
+		}
+	}
+}
+
+func (s *stage) advance(by string) {
+	d, err := time.ParseDuration(by)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	end := s.now.Add(d)
+	for len(s.timers) > 0 {
+		next, _ := s.timers.next()
+		if next.After(end) {
+			break
+		}
+		s.now = next
+		t := s.timers.due(s.now)
+		if t == nil {
+			continue
+		}
+		s.say("%s: timer %s runs out", s.now.Sub(stageStart), timerName(t))
+		s.run(func(st *step) { s.shard.fire(st, t) })
+	}
+	s.now = end
+}
+
+// restart loses everything that is not in the log.
+func (s *stage) restart() {
+	s.queue, s.timers = nil, nil
+	s.shard = newShard(&s.cfg, s.newID, new(atomic.Int64))
+	s.run(func(st *step) {
+		for i, r := range s.log {
+			if _, err := s.shard.replay(st, int64(i), r); err != nil {
+				s.t.Fatalf("replay of record %d: %v", i, err)
+			}
+		}
+		st.actions = nil
+		s.shard.loaded(st)
+	})
+}
+
+var protocolPattern = regexp.MustCompile(`([\w.-]+)\(([^)]*)\)`)
+
+// protocols reads "range(a;b),sticky(a)": names with the topics subscribed to.
+func protocols(text string) []kmsg.JoinGroupRequestProtocol {
+	var ps []kmsg.JoinGroupRequestProtocol
+	for _, m := range protocolPattern.FindAllStringSubmatch(text, -1) {
+		ps = append(ps, kmsg.JoinGroupRequestProtocol{Name: m[1], Metadata: subscription(strings.Split(m[2], ";")...)})
+	}
+	return ps
+}
+
+func subscription(topics ...string) []byte {
+	b := binary.BigEndian.AppendUint32([]byte{0, 1}, uint32(len(topics)))
+	for _, t := range topics {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(t))), t...)
+	}
+	return append(b, 0xff, 0xff, 0xff, 0xff)
+}
+
+func showSubscription(b []byte) string {
+	topics := map[string]struct{}{}
+	if !subscribedTopics(b, topics) {
+		return "?"
+	}
+	var names []string
+	for t := range topics {
+		names = append(names, t)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ";")
+}
+
+func topicID(text string) [16]byte {
+	var id [16]byte
+	copy(id[:], text)
+	return id
+}
+
+func showID(id [16]byte) string {
+	if id == [16]byte{} {
+		return ""
+	}
+	return "#" + string(bytes.TrimRight(id[:], "\x00"))
+}
+
+func errName(code int16) string {
+	if code == 0 {
+		return "OK"
+	}
+	if err, ok := kerr.ErrorForCode(code).(*kerr.Error); ok && err != nil {
+		return err.Message
+	}
+	return fmt.Sprintf("error %d", code)
+}
+
+func kerrByName(t *testing.T, name string) error {
+	for code := int16(-1); code < 200; code++ {
+		if code != 0 && errName(code) == name {
+			return kerr.ErrorForCode(code)
+		}
+	}
+	t.Fatalf("no such error: %s", name)
+	return nil
+}

@@ -1,0 +1,134 @@
+package kafkaapi
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/broker/partition"
+	"github.com/streamweir/streamweir/broker/topic"
+	"github.com/streamweir/streamweir/protocol/kafka"
+)
+
+// Produce, versions 0 to 13; 0 to 2 are listed for old clients that look at the
+// minimum (librdkafka) but carry record formats that Kafka 4.0 removed, and are
+// refused as there.
+//
+// Every acks value gets the same durability; acks=0 gets no response, and its
+// connection is closed where an error would have had to be told.
+
+const produceOldest = 3
+
+// produce is a Produce request whose batches are being appended.
+type produce struct {
+	k    *call
+	acks int16
+	resp *kmsg.ProduceResponse
+	left atomic.Int32
+}
+
+func (s *Server) produce(k *call) {
+	req := k.req.(*kmsg.ProduceRequest)
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	op := &produce{k: k, acks: req.Acks, resp: resp}
+	refuse := produceRefusal(req)
+	total := 0
+	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		rt, out := &req.Topics[i], &resp.Topics[i]
+		out.Topic, out.TopicID = rt.Topic, rt.TopicID
+		out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(rt.Partitions))
+		total += len(rt.Partitions)
+		for j := range rt.Partitions {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.Partition = rt.Partitions[j].Partition
+			out.Partitions[j] = p
+		}
+	}
+	// One more than there are, so that the answer waits until all are begun.
+	op.left.Store(int32(total) + 1)
+	for i := range req.Topics {
+		rt := &req.Topics[i]
+		t, err := s.topicFor(k.version >= 13, rt.Topic, rt.TopicID)
+		if refuse != nil {
+			err = refuse
+		} else if err == nil && t.Internal {
+			err = fmt.Errorf("%w: %s belongs to the broker", kerr.InvalidTopicException, t.Name)
+		}
+		for j := range rt.Partitions {
+			op.append(s, t, err, &rt.Partitions[j], &resp.Topics[i].Partitions[j])
+		}
+	}
+	op.one()
+}
+
+// produceRefusal is what Apache Kafka refuses a whole request for.
+func produceRefusal(req *kmsg.ProduceRequest) error {
+	switch {
+	case req.Version < produceOldest:
+		return kerr.UnsupportedForMessageFormat
+	case req.Acks < -1 || req.Acks > 1:
+		return kerr.InvalidRequiredAcks
+	}
+	return nil
+}
+
+func (op *produce) append(s *Server, t *topic.Topic, err error, rp *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) {
+	var p *partition.Partition
+	var batch kafka.Batch
+	if err == nil {
+		if p = s.core.Partitions.Get(t.ID, rp.Partition); p == nil {
+			err = kerr.UnknownTopicOrPartition
+		}
+	}
+	if err == nil {
+		batch, err = kafka.ProducedBatch(rp.Records, op.k.version)
+	}
+	if err != nil {
+		op.done(out, partition.Result{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1, Err: err})
+		return
+	}
+	p.Append(partition.Request{
+		Batch: batch, Buffer: op.k.frame.buf,
+		Done: func(r partition.Result) { op.done(out, r) },
+	})
+}
+
+func (op *produce) done(out *kmsg.ProduceResponseTopicPartition, r partition.Result) {
+	out.BaseOffset, out.LogAppendTime, out.LogStartOffset = r.BaseOffset, r.LogAppendTime, r.LogStartOffset
+	if r.Err != nil {
+		out.ErrorCode, out.ErrorMessage = errorCode(r.Err), errorMessage(r.Err)
+		var refused *kafka.RefusedError
+		if errors.As(r.Err, &refused) {
+			for _, e := range refused.Records {
+				rec := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+				rec.RelativeOffset, rec.ErrorMessage = e.Index, kmsg.StringPtr(e.Message)
+				out.ErrorRecords = append(out.ErrorRecords, rec)
+			}
+		}
+	}
+	op.one()
+}
+
+// one counts a part of the request as done; the last one answers.
+func (op *produce) one() {
+	if op.left.Add(-1) > 0 {
+		return
+	}
+	if op.acks != 0 {
+		op.k.reply(op.resp)
+		return
+	}
+	for _, t := range op.resp.Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 {
+				op.k.disconnect()
+				return
+			}
+		}
+	}
+	op.k.replyNothing()
+}

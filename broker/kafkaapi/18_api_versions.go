@@ -1,0 +1,39 @@
+package kafkaapi
+
+import (
+	"regexp"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
+)
+
+// ApiVersions, versions 0 to 4. A version that is not served is answered before
+// it comes here, in version 0 (KIP-511). No features are finalized yet.
+
+// clientSoftware is what a client may be called (KIP-511).
+var clientSoftware = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
+
+func (s *Server) apiVersions(k *call) {
+	req := k.req.(*kmsg.ApiVersionsRequest)
+	resp := req.ResponseKind().(*kmsg.ApiVersionsResponse)
+	if k.version >= 3 {
+		if !clientSoftware.MatchString(req.ClientSoftwareName) || !clientSoftware.MatchString(req.ClientSoftwareVersion) {
+			resp.ErrorCode = kerr.InvalidRequest.Code
+			k.reply(resp)
+			return
+		}
+		k.c.log.Debug("a client introduced itself", zap.String("client_id", k.clientID),
+			zap.String("software", req.ClientSoftwareName), zap.String("software_version", req.ClientSoftwareVersion))
+	}
+	for _, key := range s.served {
+		if v, ok := kafka.AdvertisedVersions(key); ok {
+			rk := kmsg.NewApiVersionsResponseApiKey()
+			rk.ApiKey, rk.MinVersion, rk.MaxVersion = int16(key), v.Min, v.Max
+			resp.ApiKeys = append(resp.ApiKeys, rk)
+		}
+	}
+	k.reply(resp)
+}

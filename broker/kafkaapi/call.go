@@ -1,0 +1,110 @@
+package kafkaapi
+
+import (
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
+)
+
+// call is one request on its way to its response. Its handler answers it once,
+// at any time and from any goroutine.
+type call struct {
+	c           *conn
+	key         kafka.Key
+	version     int16
+	correlation int32
+	clientID    string
+	req         kmsg.Request
+	frame       frame
+	start       time.Time
+
+	mu      sync.Mutex
+	waiting func() // ends a wait early: the connection or the server ends
+
+	// Set before done, read by the writer after it. done is guarded by c.mu.
+	done   bool
+	resp   kmsg.Response
+	raw    []byte
+	stream *fetchStream
+	silent bool // no response is sent (acks=0)
+	fatal  bool // the connection is closed instead
+}
+
+// reply answers with resp.
+func (k *call) reply(resp kmsg.Response) {
+	k.resp = resp
+	k.finish()
+}
+
+// replyRaw answers with bytes that are encoded already, header and all.
+func (k *call) replyRaw(raw []byte) {
+	k.raw = raw
+	k.finish()
+}
+
+// replyStream answers with a fetch response whose records are read while they
+// are sent.
+func (k *call) replyStream(f *fetchStream) {
+	k.stream = f
+	k.finish()
+}
+
+// replyNothing ends a request that has no response.
+func (k *call) replyNothing() {
+	k.silent = true
+	k.finish()
+}
+
+// disconnect closes the connection once the requests before this one have been
+// answered: the only way to tell of an error where no response is sent.
+func (k *call) disconnect() {
+	k.fatal = true
+	k.finish()
+}
+
+func (k *call) finish() {
+	k.frame.release()
+	k.req = nil
+	c := k.c
+	c.mu.Lock()
+	k.done = true
+	if len(c.calls) > 0 && c.calls[0] == k || c.closed {
+		c.work.Signal()
+	}
+	c.mu.Unlock()
+}
+
+// wait sets what ends the call's wait early. It reports false where the
+// connection or the server is already ending: then nothing should wait.
+func (k *call) wait(end func()) bool {
+	k.mu.Lock()
+	k.waiting = end
+	k.mu.Unlock()
+	k.c.mu.Lock()
+	defer k.c.mu.Unlock()
+	return !k.c.closed && !k.c.draining
+}
+
+func (k *call) hurry() {
+	k.mu.Lock()
+	end := k.waiting
+	k.waiting = nil
+	k.mu.Unlock()
+	if end != nil {
+		end()
+	}
+}
+
+// abandoned lets go of a call that the writer did not come to.
+func (k *call) abandoned() {
+	k.hurry()
+}
+
+// appendHeader begins the response frame of k in dst. Its first four bytes are
+// the frame's length, which the caller fills in.
+func (k *call) appendHeader(dst []byte, resp kmsg.Response) []byte {
+	return kafka.AppendResponseHeader(append(dst, 0, 0, 0, 0), k.correlation, resp)
+}

@@ -1,0 +1,65 @@
+package kafkaapi
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// metrics are the front's own. Those of the core are counted there.
+type metrics struct {
+	connections    prometheus.Gauge
+	rejected       prometheus.Counter
+	protocolErrors prometheus.Counter
+	panics         prometheus.Counter
+	memoryWaits    prometheus.Counter
+	bytesIn        prometheus.Counter
+	bytesOut       prometheus.Counter
+	// byKey holds what each API key takes, found without a look-up.
+	byKey    [maxKey]prometheus.Observer
+	duration *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "streamweir", Subsystem: "kafka", Name: name, Help: help})
+	}
+	m := &metrics{
+		connections:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "streamweir", Subsystem: "kafka", Name: "connections", Help: "Open connections."}),
+		rejected:       counter("connections_rejected_total", "Connections closed at once because a limit was reached."),
+		protocolErrors: counter("protocol_errors_total", "Connections closed because of bytes that break the protocol."),
+		panics:         counter("handler_panics_total", "Connections closed because a handler failed: bugs of the server."),
+		memoryWaits:    counter("memory_waits_total", "Requests that had to wait for memory (queued.max.request.bytes) in the middle."),
+		bytesIn:        counter("received_bytes_total", "Bytes of requests."),
+		bytesOut:       counter("sent_bytes_total", "Bytes of responses."),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "streamweir", Subsystem: "kafka", Name: "request_seconds",
+			Help:    "Time from a request's last byte to its response, waits included.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
+		}, []string{"api"}),
+	}
+	for key, h := range handlers {
+		if h != nil {
+			m.byKey[key] = m.duration.WithLabelValues(kmsg.NameForKey(int16(key)))
+		}
+	}
+	return m
+}
+
+func (m *metrics) done(k *call) {
+	m.byKey[k.key].Observe(time.Since(k.start).Seconds())
+}
+
+// Describe and Collect make a Server a prometheus.Collector.
+func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
+
+// Collect implements prometheus.Collector.
+func (s *Server) Collect(ch chan<- prometheus.Metric) {
+	m := s.metrics
+	for _, c := range []prometheus.Collector{
+		m.connections, m.rejected, m.protocolErrors, m.panics, m.memoryWaits, m.bytesIn, m.bytesOut, m.duration,
+	} {
+		c.Collect(ch)
+	}
+}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/streamweir/streamweir/broker"
+	"github.com/streamweir/streamweir/broker/kafkaapi"
+	"github.com/streamweir/streamweir/storage/badgerstore"
+)
+
+// admin serves /healthz, /readyz and /metrics.
+//
+// /healthz is 200 as long as the server can do its work: 503 when the storage
+// has failed for good or its disk is full, with the reason. /readyz is 200 when
+// clients are served as well: not before the start is over, and not any more
+// once the server stops.
+type admin struct {
+	log      *zap.Logger
+	http     *http.Server
+	listener net.Listener
+	registry *prometheus.Registry
+	wg       sync.WaitGroup
+
+	core  atomic.Pointer[broker.Core]
+	ended atomic.Bool
+}
+
+func newAdmin(log *zap.Logger) *admin {
+	a := &admin{log: log, registry: prometheus.NewRegistry()}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", a.healthz)
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	// Profiles for whoever may reach the admin address: `go tool pprof
+	// http://127.0.0.1:9644/debug/pprof/profile`.
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	a.http = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(log),
+	}
+	return a
+}
+
+func (a *admin) listen(addr string) error {
+	l, err := listen(addr)
+	if err != nil {
+		return err
+	}
+	a.listener = l
+	a.wg.Add(1)
+	go func() {
+		defer a.wg.Done()
+		if err := a.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.log.Error("the admin endpoints have stopped", zap.Error(err))
+		}
+	}()
+	return nil
+}
+
+func (a *admin) addr() string { return a.listener.Addr().String() }
+
+// ready says that clients are served, and adds the metrics of the parts.
+func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server) {
+	a.registry.MustRegister(kafka, coreMetrics{core}, storeMetrics{store})
+	a.core.Store(core)
+}
+
+func (a *admin) stopping() { a.ended.Store(true) }
+
+func (a *admin) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if a.http.Shutdown(ctx) != nil {
+		a.http.Close()
+	}
+	a.wg.Wait()
+}
+
+func (a *admin) healthz(w http.ResponseWriter, _ *http.Request) {
+	if core := a.core.Load(); core != nil {
+		if err := core.Health(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	w.Write([]byte("ok\n"))
+}
+
+func (a *admin) readyz(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case a.core.Load() == nil:
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	case a.ended.Load():
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	default:
+		a.healthz(w, r)
+	}
+}

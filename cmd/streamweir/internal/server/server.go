@@ -1,0 +1,129 @@
+// Package server puts the parts of the server together, starts them in order
+// and stops them in the other.
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/streamweir/streamweir/broker"
+	"github.com/streamweir/streamweir/broker/config"
+	"github.com/streamweir/streamweir/broker/kafkaapi"
+	"github.com/streamweir/streamweir/storage/badgerstore"
+)
+
+// drainTime is how long clients get to finish what they have begun when the
+// server stops.
+const drainTime = 20 * time.Second
+
+// Run serves until ctx ends, and returns when everything has stopped.
+func Run(ctx context.Context, cfg *config.Config, warnings []string, version string) (err error) {
+	log, err := newLogger(cfg)
+	if err != nil {
+		return err
+	}
+	defer log.Sync()
+	started := time.Now()
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	// The admin address answers first, so that whoever watches the start sees
+	// it: /healthz at once, /readyz when clients are served.
+	adm := newAdmin(log)
+	if err := adm.listen(cfg.AdminListener); err != nil {
+		return err
+	}
+	defer adm.close()
+
+	store, err := badgerstore.Open(badgerstore.Options{
+		Dir: cfg.DataDir, SyncAlways: cfg.StorageSync == "always",
+		ReserveBytes: cfg.StorageReserveBytes, Logger: log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the data directory %s: %w", cfg.DataDir, err)
+	}
+	defer func() {
+		if e := store.Close(); e != nil && err == nil {
+			err = fmt.Errorf("close the data directory %s: %w", cfg.DataDir, e)
+		}
+	}()
+	core, err := broker.Open(store, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer core.Close()
+	kafka, err := kafkaapi.New(core, log)
+	if err != nil {
+		return err
+	}
+	if err := kafka.Listen(); err != nil {
+		return err
+	}
+	kafka.Serve()
+	adm.ready(core, store, kafka)
+	log.Info("ready",
+		zap.String("version", version), zap.String("kafka_addr", kafka.Addrs()[0]),
+		zap.Strings("kafka_addrs", kafka.Addrs()), zap.String("admin_addr", adm.addr()),
+		zap.String("data_dir", cfg.DataDir), zap.String("sync", cfg.StorageSync),
+		zap.String("cluster_id", core.Topics.ClusterID()), zap.Int32("leader_epoch", core.Partitions.Epoch()),
+		zap.Duration("took", time.Since(started)))
+
+	<-ctx.Done()
+	log.Info("stopping", zap.Duration("drain_time", drainTime))
+	adm.stopping()
+	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	core.Resign()
+	kafka.Shutdown(drain)
+	log.Info("stopped")
+	return nil
+}
+
+// newLogger logs to stderr: for people on a terminal, as JSON lines otherwise,
+// unless logging.format says which.
+func newLogger(cfg *config.Config) (*zap.Logger, error) {
+	level, err := zapcore.ParseLevel(cfg.LoggingLevel)
+	if err != nil {
+		return nil, fmt.Errorf("logging.level: %w", err)
+	}
+	human := cfg.LoggingFormat == "console" || cfg.LoggingFormat == "auto" && isTerminal(os.Stderr)
+	enc := zap.NewProductionEncoderConfig()
+	enc.EncodeTime = zapcore.ISO8601TimeEncoder
+	enc.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(enc)
+	if human {
+		enc.EncodeLevel = zapcore.CapitalColorLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(enc)
+	}
+	core := zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), level)
+	// A client that does the same wrong thing over and over must not fill the
+	// log: of equal messages only the first few of each second are kept.
+	core = zapcore.NewSamplerWithOptions(core, time.Second, sameMessages, sameMessagesThen)
+	return zap.New(core), nil
+}
+
+// Of messages with the same text, this many are logged in each second, and then
+// one in so many.
+const (
+	sameMessages     = 20
+	sameMessagesThen = 1000
+)
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the admin endpoints on %s: %w", addr, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/streamweir/streamweir/broker/config"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/server"
+)
+
+// serveCommand starts the server.
+func serveCommand() *cobra.Command {
+	var o struct {
+		config, dataDir, kafkaAddr, adminAddr string
+		set                                   []string
+	}
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Start the server",
+		Long: `Start the server: a Kafka broker on --kafka-addr, with its data in --data-dir.
+
+Settings come from a YAML file (--config), from the environment
+(STREAMWEIR_LOG_RETENTION_MS for log.retention.ms) and from --set; the later one
+wins. docs/configuration.md lists them all.
+
+SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`,
+		Example: `  streamweir serve
+  streamweir serve --data-dir /var/lib/streamweir --kafka-addr 0.0.0.0:9092 \
+      --set advertised.listeners=PLAINTEXT://broker.example.com:9092
+  streamweir serve --config streamweir.yaml --set storage.sync=os`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set := []string{}
+			if cmd.Flags().Changed("data-dir") {
+				set = append(set, "data.dir="+o.dataDir)
+			}
+			if cmd.Flags().Changed("kafka-addr") {
+				set = append(set, "listeners=PLAINTEXT://"+o.kafkaAddr)
+			}
+			if cmd.Flags().Changed("admin-addr") {
+				set = append(set, "admin.listener="+o.adminAddr)
+			}
+			cfg, warnings, err := config.Load(config.Source{
+				File: o.config, Environ: os.Environ(), Set: append(set, o.set...),
+			})
+			if err != nil {
+				return err
+			}
+			cmd.SilenceUsage = true
+			signals := make(chan os.Signal, 2)
+			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+			defer signal.Stop(signals)
+			ctx, stop := context.WithCancel(cmd.Context())
+			defer stop()
+			go func() {
+				<-signals
+				stop()
+				<-signals
+				os.Exit(exitAtOnce)
+			}()
+			return server.Run(ctx, cfg, warnings, buildInfo().Version)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.config, "config", "", "YAML file with settings")
+	f.StringVar(&o.dataDir, "data-dir", "./streamweir-data", "directory of all data")
+	f.StringVar(&o.kafkaAddr, "kafka-addr", "127.0.0.1:9092", "address for the Kafka protocol")
+	f.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9644", "address for /healthz, /readyz and /metrics")
+	f.StringArrayVar(&o.set, "set", nil, "any setting, as KEY=VALUE (repeatable)")
+	return c
+}
+
+// exitAtOnce is the exit status after a second signal.
+const exitAtOnce = 130

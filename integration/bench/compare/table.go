@@ -1,0 +1,206 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// kind says what a row is for.
+type kind int
+
+const (
+	forComparison kind = iota // gets a ratio to the baseline
+	forReading                // no ratio: too close to zero to divide by
+	generatorCost             // the load generator's own, to be held against the broker's
+)
+
+// metric is one figure of one run.
+type metric struct {
+	scenario string
+	name     string
+	value    float64
+	decimals int
+	kind     kind
+}
+
+// row is one line of the table: a metric over all systems and rounds.
+type row struct {
+	Scenario string               `json:"scenario"`
+	Metric   string               `json:"metric"`
+	Rounds   map[string][]float64 `json:"rounds"` // by system, in the order of the rounds
+	decimals int
+	kind     kind
+}
+
+// results gathers figures as runs end.
+type results struct {
+	systems []*system
+	rows    []*row
+}
+
+func (r *results) add(system string, metrics []metric) {
+	for _, m := range metrics {
+		i := slices.IndexFunc(r.rows, func(row *row) bool { return row.Scenario == m.scenario && row.Metric == m.name })
+		if i < 0 {
+			i = len(r.rows)
+			r.rows = append(r.rows, &row{m.scenario, m.name, map[string][]float64{}, m.decimals, m.kind})
+		}
+		r.rows[i].Rounds[system] = append(r.rows[i].Rounds[system], m.value)
+	}
+}
+
+// median of the rounds; ok is false where there are none.
+func (r *row) median(system string) (float64, bool) {
+	values := slices.Sorted(slices.Values(r.Rounds[system]))
+	switch n := len(values); {
+	case n == 0:
+		return 0, false
+	case n%2 == 1:
+		return values[n/2], true
+	default:
+		return (values[n/2-1] + values[n/2]) / 2, true
+	}
+}
+
+// ratio to the system's baseline.
+func (r *row) ratio(s *system) (float64, bool) {
+	if r.kind != forComparison || s.baseline == "" {
+		return 0, false
+	}
+	value, ok := r.median(s.name)
+	base, okBase := r.median(s.baseline)
+	return value / base, ok && okBase && base > 0
+}
+
+// cells makes the table as text: a header line, then a line for each row.
+func (r *results) cells() [][]string {
+	header := []string{"", ""}
+	for _, s := range r.systems {
+		header = append(header, s.name)
+	}
+	lines := [][]string{header}
+	previous := ""
+	for _, row := range r.rows {
+		line := []string{row.Scenario, row.Metric}
+		if row.Scenario == previous {
+			line[0] = ""
+		}
+		previous = row.Scenario
+		for _, s := range r.systems {
+			cell := "-"
+			if value, ok := row.median(s.name); ok {
+				cell = fmt.Sprintf("%.*f", row.decimals, value)
+				if ratio, ok := row.ratio(s); ok {
+					cell += fmt.Sprintf(" (x%.2f)", ratio)
+				}
+			}
+			line = append(line, cell)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (r *results) writeText(w io.Writer) error {
+	lines := r.cells()
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	var out strings.Builder
+	for n, line := range lines {
+		var text strings.Builder
+		for i, cell := range line {
+			if i < 2 {
+				fmt.Fprintf(&text, "%-*s  ", widths[i], cell)
+			} else {
+				fmt.Fprintf(&text, "%*s  ", widths[i], cell)
+			}
+		}
+		out.WriteString(strings.TrimRight(text.String(), " ") + "\n")
+		if n == 0 {
+			out.WriteString(strings.Repeat("-", len(strings.TrimRight(text.String(), " "))) + "\n")
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+func (r *results) writeMarkdown(w io.Writer) error {
+	var out strings.Builder
+	for n, line := range r.cells() {
+		out.WriteString("| " + strings.Join(line, " | ") + " |\n")
+		if n == 0 {
+			out.WriteString("|---|---|" + strings.Repeat("---:|", len(line)-2) + "\n")
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// writeJSON gives every round's figure, for whoever wants the spread.
+func (r *results) writeJSON(w io.Writer, notes []string) error {
+	type systemNote struct {
+		Name       string     `json:"name"`
+		What       string     `json:"what"`
+		Durability durability `json:"durability"`
+		Baseline   string     `json:"baseline,omitempty"`
+	}
+	document := struct {
+		Notes   []string     `json:"notes"`
+		Systems []systemNote `json:"systems"`
+		Rows    []*row       `json:"rows"`
+	}{Notes: notes, Rows: r.rows}
+	for _, s := range r.systems {
+		document.Systems = append(document.Systems, systemNote{s.name, s.what, s.durable, s.baseline})
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(document)
+}
+
+const (
+	wideSpread    = 0.30 // of the median, between the lowest and the highest round
+	costlyLoad    = 0.50 // of the broker's CPU time
+	brokerCPUName = "broker CPU-s/GB"
+)
+
+// doubts names what the reader should know before believing the table.
+func (r *results) doubts() []string {
+	var doubts []string
+	for _, row := range r.rows {
+		for _, s := range r.systems {
+			median, ok := row.median(s.name)
+			if !ok {
+				continue
+			}
+			values := row.Rounds[s.name]
+			low, high := slices.Min(values), slices.Max(values)
+			if row.kind == forComparison && high-low > wideSpread*median {
+				doubts = append(doubts, fmt.Sprintf("%s, %s, %s: rounds from %.*f to %.*f",
+					s.name, row.Scenario, row.Metric, row.decimals, low, row.decimals, high))
+			}
+			if row.kind == generatorCost {
+				if broker, ok := r.brokerCPU(row.Scenario, s.name); ok && median > costlyLoad*broker {
+					doubts = append(doubts, fmt.Sprintf("%s, %s: the load generator spent %.2f CPU-s/GB beside the broker's %.2f; on a busy machine MB/s is partly its own",
+						s.name, row.Scenario, median, broker))
+				}
+			}
+		}
+	}
+	return doubts
+}
+
+func (r *results) brokerCPU(scenario, system string) (float64, bool) {
+	for _, row := range r.rows {
+		if row.Scenario == scenario && row.Metric == brokerCPUName {
+			return row.median(system)
+		}
+	}
+	return 0, false
+}

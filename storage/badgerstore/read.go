@@ -1,0 +1,217 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/streamweir/streamweir/storage"
+)
+
+// Reads copy out of Badger and let go of it before anyone else runs: while a
+// value is lent out, Badger holds a lock that its writer needs.
+
+var errUnreadable = errors.New("the database cannot read it")
+
+// reader is what a read needs, kept for the next one.
+type reader struct {
+	key    []byte
+	prefix []byte
+	infos  []storage.BatchInfo
+	dst    []byte
+	n      int
+	skip   int32
+	size   int32
+	copyFn func(value []byte) error
+}
+
+var readers = sync.Pool{New: func() any {
+	r := &reader{}
+	r.copyFn = r.copy
+	return r
+}}
+
+var errSize = errors.New("size")
+
+// copy runs under Badger's lock on the value's file.
+func (r *reader) copy(value []byte) error {
+	if len(value) != int(r.size) {
+		return errSize
+	}
+	r.n += copy(r.dst[r.n:], value[r.skip:])
+	return nil
+}
+
+func (r *reader) free() {
+	r.dst = nil
+	readers.Put(r)
+}
+
+func (l *batchLog) Read(id storage.Partition, at storage.Position, dst []byte) (int, error) {
+	s := l.store()
+	if !s.enter() {
+		return 0, storage.ErrClosed
+	}
+	defer s.leave()
+	p := s.partition(id)
+	if p == nil {
+		return 0, outOfRange(id, at)
+	}
+	start, end := p.bounds()
+	if at.Base < 0 || at.Base >= end || at.Skip < 0 {
+		return 0, outOfRange(id, at)
+	}
+	r := readers.Get().(*reader)
+	defer r.free()
+	r.dst, r.n, r.skip = dst, 0, at.Skip
+	next, err := s.read(r, id, at.Base, start, end, true)
+	if errors.Is(err, errUnreadable) {
+		// A value that the collector moved at the wrong moment is found where it
+		// went; one that is corrupt is not.
+		next, err = s.read(r, id, next, start, end, next == at.Base)
+	}
+	switch {
+	case errors.Is(err, errUnreadable):
+		s.stats.corrupt.Add(1)
+		return r.n, &storage.CorruptError{Partition: id, Base: next, Err: err}
+	case err != nil:
+		return 0, fmt.Errorf("read at %d of %s: %w", at.Base, id, err)
+	}
+	return r.n, nil
+}
+
+func outOfRange(id storage.Partition, at storage.Position) error {
+	return fmt.Errorf("read at %d+%d of %s: %w", at.Base, at.Skip, id, storage.ErrOutOfRange)
+}
+
+// read copies batches from the one at base on. With exact, there must be a
+// batch at base. It returns the batch that it could not read.
+func (s *Store) read(r *reader, id storage.Partition, base, start, end int64, exact bool) (at int64, err error) {
+	txn := s.db.NewTransactionAt(maxVersion, false)
+	defer txn.Discard()
+	r.prefix = appendPartitionKey(r.prefix[:0], prefixBatch, id)
+	r.key = appendBatchSeek(r.key[:0], id, base)
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix})
+	defer it.Close()
+	for it.Seek(r.key); it.Valid(); it.Next() {
+		item := it.Item()
+		b, err := decodeBatchKey(item.Key())
+		if err != nil {
+			return base, err
+		}
+		if exact && (b.BaseOffset != base || b.LastOffset < start || r.skip > b.Size) {
+			return base, storage.ErrOutOfRange
+		}
+		exact = false
+		if b.BaseOffset >= end || r.n == len(r.dst) {
+			return 0, nil
+		}
+		r.size = b.Size
+		if err := item.Value(r.copyFn); err != nil {
+			return b.BaseOffset, errUnreadable
+		}
+		r.skip = 0
+	}
+	if exact {
+		return base, storage.ErrOutOfRange
+	}
+	return 0, nil
+}
+
+// batchChunk is how many batches are listed before the iterator is closed and
+// the caller's function runs.
+const batchChunk = 256
+
+func (l *batchLog) Batches(id storage.Partition, from int64, fn func(storage.BatchInfo) bool) error {
+	s := l.store()
+	r := readers.Get().(*reader)
+	defer r.free()
+	first := true
+	for {
+		infos, err := s.list(r, id, from, first)
+		if err != nil {
+			return err
+		}
+		for _, b := range infos {
+			if !fn(b) {
+				return nil
+			}
+		}
+		if len(infos) < batchChunk {
+			return nil
+		}
+		from, first = infos[len(infos)-1].LastOffset+1, false
+	}
+}
+
+// list returns the next chunk of batches that end at or above from.
+func (s *Store) list(r *reader, id storage.Partition, from int64, inside bool) ([]storage.BatchInfo, error) {
+	if !s.enter() {
+		return nil, storage.ErrClosed
+	}
+	defer s.leave()
+	p := s.partition(id)
+	if p == nil {
+		return nil, nil
+	}
+	start, end := p.bounds()
+	from = max(from, start)
+	if from >= end {
+		return nil, nil
+	}
+	txn := s.db.NewTransactionAt(maxVersion, false)
+	defer txn.Discard()
+	r.prefix = appendPartitionKey(r.prefix[:0], prefixBatch, id)
+	r.infos = r.infos[:0]
+	if err := s.listForward(txn, r, id, from, end); err != nil {
+		return nil, err
+	}
+	if inside && (len(r.infos) == 0 || r.infos[0].BaseOffset != from) {
+		// from may lie inside the batch before it.
+		before, ok, err := s.before(txn, r, id, from)
+		if err != nil {
+			return nil, err
+		}
+		if ok && before.LastOffset >= from {
+			r.infos = append(r.infos, storage.BatchInfo{})
+			copy(r.infos[1:], r.infos)
+			r.infos[0] = before
+		}
+	}
+	return r.infos, nil
+}
+
+func (s *Store) listForward(txn *badger.Txn, r *reader, id storage.Partition, from, end int64) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix})
+	defer it.Close()
+	r.key = appendBatchSeek(r.key[:0], id, from)
+	for it.Seek(r.key); it.Valid() && len(r.infos) < batchChunk; it.Next() {
+		b, err := decodeBatchKey(it.Item().Key())
+		if err != nil {
+			return fmt.Errorf("list batches of %s from %d: %w", id, from, err)
+		}
+		if b.BaseOffset >= end {
+			break
+		}
+		r.infos = append(r.infos, b)
+	}
+	return nil
+}
+
+// before returns the last batch that begins below offset.
+func (s *Store) before(txn *badger.Txn, r *reader, id storage.Partition, offset int64) (b storage.BatchInfo, ok bool, err error) {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix, Reverse: true})
+	defer it.Close()
+	r.key = appendBatchSeek(r.key[:0], id, offset)
+	it.Seek(r.key)
+	if !it.Valid() {
+		return b, false, nil
+	}
+	b, err = decodeBatchKey(it.Item().Key())
+	if err != nil {
+		return b, false, fmt.Errorf("find the batch of %s that holds %d: %w", id, offset, err)
+	}
+	return b, true, nil
+}

@@ -1,0 +1,92 @@
+package badgerstore
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/streamweir/streamweir/storage"
+)
+
+// Badger writes through mapped, sparse files: on a full disk it does not get an
+// error but a signal that ends the process. So free space is asked for before
+// each write, and a reserve is kept for what compaction and the collector
+// write: appends end at the reserve, clean-up and metadata at a part of it.
+const (
+	cleanupReserveDivisor = 4
+)
+
+// refusal says why need bytes of batches may not be written now, or nil.
+func (s *Store) refusal(need int64) error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	return s.refuseBelow(s.opts.ReserveBytes, need+s.inflightBytes.Load())
+}
+
+// refuseCleanup says why not even a removal or a change of metadata may be
+// written now.
+func (s *Store) refuseCleanup() error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	return s.refuseBelow(s.opts.ReserveBytes/cleanupReserveDivisor, 0)
+}
+
+func (s *Store) refuseBelow(reserve, need int64) error {
+	_, free, err := s.space()
+	if err != nil {
+		return fmt.Errorf("%w: %w", storage.ErrNoSpace, err)
+	}
+	if free-need < reserve {
+		return fmt.Errorf("%w: %d bytes are free, %d are kept in reserve", storage.ErrNoSpace, free, reserve)
+	}
+	return nil
+}
+
+// Usage says how full the disk is, and by whom.
+func (s *Store) Usage() storage.Usage {
+	u := storage.Usage{
+		LogBytes:  usedBytes(filepath.Join(s.dir.path, logName)),
+		MetaBytes: usedBytes(filepath.Join(s.dir.path, metaName)),
+		Reserve:   s.opts.ReserveBytes,
+	}
+	u.Total, u.Free, _ = s.space() // zero where the system does not say
+	return u
+}
+
+// coarseClock is more than the step of the clock that file times are taken from.
+const coarseClock = 50 * time.Millisecond
+
+// syncDirectory makes files durable that Badger has created in the log
+// directory: it syncs what is in a file, and not the file's name. The time of
+// the directory's last change says whether there is anything to do. Only the
+// completer calls it.
+func (s *Store) syncDirectory() error {
+	fi, err := s.logDir.Stat()
+	if err != nil {
+		return fmt.Errorf("look at the log directory: %w", err)
+	}
+	changed := fi.ModTime()
+	if changed.Equal(s.logDirSynced) {
+		return nil
+	}
+	if err := s.logDir.Sync(); err != nil {
+		return fmt.Errorf("sync the log directory: %w", err)
+	}
+	s.stats.dirSyncs.Add(1)
+	// A change within the same step of the clock would not show.
+	if s.logDirSynced = changed; time.Since(changed) < coarseClock {
+		s.logDirSynced = time.Time{}
+	}
+	return nil
+}
+
+func openDir(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the log directory: %w", err)
+	}
+	return f, nil
+}

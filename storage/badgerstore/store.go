@@ -1,0 +1,275 @@
+// Package badgerstore is the embedded storage.Store: record batches and
+// metadata in two Badger databases under one data directory. docs/format.md
+// describes what is on disk.
+//
+// The way of an append: any goroutine queues it (queue.go); the committer
+// gathers what is queued into groups and hands them to Badger as transactions
+// (committer.go); the completer waits for them in order, makes the batches
+// visible and reports them. What Trim and Drop make unreadable, the reaper
+// deletes (reaper.go), and the collector gives its space back to the disk
+// (collector.go).
+//
+// Badger has habits that a log store must not pass on; each is handled in one
+// place: it dies on a full disk (space.go), it only logs a failed sync
+// (logger.go), it does not sync the names of new files (space.go), it swallows
+// read errors and lends values under a lock (read.go), and it does not return
+// disk space by itself (collector.go).
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"go.uber.org/zap"
+
+	"github.com/streamweir/streamweir/storage"
+)
+
+// Store is a storage.Store on Badger.
+type Store struct {
+	opts Options
+	log  *zap.Logger
+	dir  *directory
+	// space asks the file system; tests command it.
+	space func() (total, free int64, err error)
+
+	db   *badger.DB // batches
+	meta *metaStore
+
+	logDir       *os.File
+	logDirSynced time.Time // the completer's
+
+	queue     *queue
+	states    *states
+	reaper    *reaper
+	collector *collector
+
+	version       atomic.Uint64 // of the last transaction on the log database
+	inflightBytes atomic.Int64
+	liveBytes     atomic.Int64
+	liveBatches   atomic.Int64
+	stats         counters
+	failed        atomic.Pointer[error]
+
+	// alive is held for reading while a call uses the databases.
+	alive  sync.RWMutex
+	closed bool
+	once   sync.Once
+
+	commits  sync.WaitGroup // committer and completer
+	reaping  sync.WaitGroup
+	collects sync.WaitGroup
+
+	mu struct {
+		sync.RWMutex
+		partitions map[storage.Partition]*partition
+	}
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// Open opens the store in opts.Dir and makes it where it is missing. It
+// returns storage.ErrLocked while another process has it open, and
+// storage.ErrVersion where a newer release has written it.
+func Open(opts Options) (*Store, error) {
+	dir, err := openDirectory(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(dir, opts)
+	if err != nil {
+		dir.close()
+		return nil, fmt.Errorf("open the store in %s: %w", opts.Dir, err)
+	}
+	return s, nil
+}
+
+func open(dir *directory, opts Options) (_ *Store, err error) {
+	total, _, err := dir.space()
+	if err != nil {
+		return nil, err
+	}
+	if opts, err = opts.withDefaults(total); err != nil {
+		return nil, err
+	}
+	s := &Store{opts: opts, log: opts.Logger, dir: dir, space: dir.space, queue: newQueue(), states: newStates(opts.StateBytes)}
+	s.mu.partitions = map[storage.Partition]*partition{}
+	s.reaper, s.collector = newReaper(s), newCollector(s)
+	defer func() {
+		if err != nil {
+			s.closeDatabases()
+		}
+	}()
+	if err := s.openDatabases(); err != nil {
+		return nil, err
+	}
+	if err := s.load(); err != nil {
+		return nil, err
+	}
+	c := newCommitter(s)
+	s.commits.Go(c.run)
+	s.commits.Go(func() { s.complete(c.out) })
+	s.reaping.Go(s.reaper.run)
+	s.collects.Go(s.collector.run)
+	return s, nil
+}
+
+// openDatabases opens both at a time.
+func (s *Store) openDatabases() error {
+	logPath, metaPath := filepath.Join(s.dir.path, logName), filepath.Join(s.dir.path, metaName)
+	var metaErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { s.meta, metaErr = s.openMeta(metaPath) })
+	db, err := s.openBadger("log", func(l badger.Logger) (*badger.DB, error) {
+		return badger.OpenManaged(s.opts.logOptions(logPath, l))
+	})
+	wg.Wait()
+	s.db = db
+	if err := errors.Join(err, metaErr); err != nil {
+		return err
+	}
+	s.version.Store(s.db.MaxVersion())
+	s.logDir, err = openDir(logPath)
+	return err
+}
+
+// openBadger opens a database, and refuses one that had to leave a table out.
+func (s *Store) openBadger(name string, open func(badger.Logger) (*badger.DB, error)) (*badger.DB, error) {
+	var mu sync.Mutex
+	var leftOut string
+	logger := &badgerLogger{log: s.log.With(zap.String("database", name)), fail: s.fail, unreadable: func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		leftOut = what
+	}}
+	db, err := open(logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s database: %w", name, err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if leftOut != "" {
+		return nil, errors.Join(fmt.Errorf("open the %s database: a table is corrupt on disk (%s): check the disk and restore the directory from a copy", name, leftOut), db.Close())
+	}
+	return db, nil
+}
+
+func (s *Store) closeDatabases() (err error) {
+	if s.db != nil {
+		err = s.db.Close()
+	}
+	if s.meta != nil {
+		err = errors.Join(err, s.meta.db.Close())
+	}
+	if s.logDir != nil {
+		err = errors.Join(err, s.logDir.Close())
+	}
+	return err
+}
+
+// Log returns the log.
+func (s *Store) Log() storage.Log { return (*batchLog)(s) }
+
+// Meta returns the metadata map.
+func (s *Store) Meta() storage.Meta { return s.meta }
+
+// Health says why the store refuses writes, if it does.
+func (s *Store) Health() error { return s.refusal(0) }
+
+// fail ends all writing. The first error is kept.
+func (s *Store) fail(err error) {
+	wrapped := fmt.Errorf("%w: %w", storage.ErrFailed, err)
+	if s.failed.CompareAndSwap(nil, &wrapped) {
+		s.log.Error("the store takes no more writes until it is started again", zap.Error(err))
+		s.queue.signal()
+	}
+}
+
+func (s *Store) failure() error {
+	if p := s.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (s *Store) nextVersion() uint64 { return s.version.Add(1) }
+
+// enter is the beginning of a call that uses the databases, and leave its end.
+func (s *Store) enter() bool {
+	s.alive.RLock()
+	if s.closed {
+		s.alive.RUnlock()
+		return false
+	}
+	return true
+}
+
+func (s *Store) leave() { s.alive.RUnlock() }
+
+func (s *Store) partition(id storage.Partition) *partition {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.mu.partitions[id]
+}
+
+func (s *Store) addPartition(p *partition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.partitions[p.id] = p
+}
+
+func (s *Store) removePartition(id storage.Partition) *partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.mu.partitions[id]
+	delete(s.mu.partitions, id)
+	return p
+}
+
+func (s *Store) eachPartition(fn func(p *partition)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, p := range s.mu.partitions {
+		fn(p)
+	}
+}
+
+// freed accounts for what can no longer be read.
+func (s *Store) freed(bytes, batches int64) {
+	s.liveBytes.Add(-bytes)
+	s.liveBatches.Add(-batches)
+}
+
+// refuseLate answers appends that came after the end.
+func (s *Store) refuseLate(as []*storage.Append) {
+	go func() {
+		for _, a := range as {
+			a.Done(a, fmt.Errorf("append at offset %d of %s: %w", a.Info.BaseOffset, a.Partition, storage.ErrClosed))
+		}
+	}()
+}
+
+// Close finishes what was queued and lets go of the directory.
+func (s *Store) Close() (err error) {
+	s.once.Do(func() {
+		s.queue.close()
+		s.commits.Wait()
+		close(s.reaper.stop)
+		s.reaping.Wait()
+		s.collector.end()
+		s.alive.Lock()
+		s.closed = true
+		s.alive.Unlock()
+		err = s.closeDatabases()
+		s.collector.ended()
+		s.collects.Wait()
+		s.dir.close()
+	})
+	return err
+}
