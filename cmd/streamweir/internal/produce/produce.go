@@ -252,7 +252,7 @@ func (r *run) readOne(in Input) error {
 		return err
 	}
 	rd := &reader{
-		in: f, name: in.Name, parse: &r.job.Parsing,
+		in: f, name: in.Name, parse: &r.job.Parsing, blockBytes: blockSize,
 		failed: func(e *RecordError) bool {
 			r.unsent.Add(1)
 			return r.fail(e)
