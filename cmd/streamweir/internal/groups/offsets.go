@@ -63,6 +63,9 @@ func Export(ctx context.Context, c *client.Cluster, group string, w io.Writer, f
 // WriteOffsets writes an offsets file.
 func WriteOffsets(w io.Writer, saved []SavedOffset, format FileFormat) error {
 	if format == JSON {
+		if saved == nil {
+			saved = []SavedOffset{} // an empty array, not null
+		}
 		return output.WriteJSON(w, saved)
 	}
 	out := csv.NewWriter(w)
