@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -45,7 +47,7 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 				set = append(set, "admin.listener="+o.adminAddr)
 			}
 			cfg, warnings, err := config.Load(config.Source{
-				File: o.config, Environ: os.Environ(), Set: append(set, o.set...),
+				File: o.config, Environ: serverEnviron(), Set: append(set, o.set...),
 			})
 			if err != nil {
 				return err
@@ -72,6 +74,13 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 	f.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9644", "address for /healthz, /readyz and /metrics")
 	f.StringArrayVar(&o.set, "set", nil, "any setting, as KEY=VALUE (repeatable)")
 	return c
+}
+
+// serverEnviron is the environment without what is for the client commands.
+func serverEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, bootstrapVariable+"=")
+	})
 }
 
 // exitAtOnce is the exit status after a second signal.

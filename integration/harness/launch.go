@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,7 +73,7 @@ func (s *Server) launch(cmd *exec.Cmd) (*proc, error) {
 	}
 	p := &proc{cmd: cmd, log: newServerLog(file), path: path, exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
-	cmd.Env = append(cmd.Environ(), s.opts.env...)
+	cmd.Env = s.environ()
 	isolate(cmd)
 	if err := startAndReap(p); err != nil {
 		file.Close()
@@ -83,12 +85,19 @@ func (s *Server) launch(cmd *exec.Cmd) (*proc, error) {
 	return p, nil
 }
 
+// environ is what a server gets to see: not the variables of these tests, which
+// it would take for settings that it does not know.
+func (s *Server) environ() []string {
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "STREAMWEIR_") })
+	return append(env, s.opts.env...)
+}
+
 // RunOnce runs `streamweir serve` with this server's settings where it is
 // expected not to come up, and returns its exit code and output.
 func RunOnce(t testing.TB, s *Server, within time.Duration) (int, string) {
 	t.Helper()
 	cmd := exec.Command(Binary(t), "serve", "--data-dir", s.dir, "--kafka-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
-	cmd.Env = append(cmd.Environ(), s.opts.env...)
+	cmd.Env = s.environ()
 	return Run(t, within, cmd)
 }
 

@@ -9,17 +9,10 @@ import (
 
 	"github.com/golang/snappy"
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 )
 
 const (
-	// MaxZstdWindow is the largest zstd window that is accepted: what the
-	// reference decoder accepts by default, and so what consumers can read.
-	MaxZstdWindow = 128 << 20
-	// maxPooledZstdWindow is the largest window whose decoder is kept for the
-	// next batch; Java's zstd at its default level uses 2 MB, Go's 8 MB.
-	maxPooledZstdWindow = 8 << 20
 	// MaxSnappyBlock is the largest size that one snappy block may decompress
 	// to. Java writes blocks of 32 KB; librdkafka and Go clients write the
 	// whole batch as one block, which must be decompressed in one piece.
@@ -87,10 +80,16 @@ func freeDecompressor(c Codec, d decompressor) {
 // show its length: zstd would decompress the whole at once. It reads single
 // bytes so that gzip needs no buffer in front.
 type payloadReader struct {
-	b []byte
+	head []byte // read before b
+	b    []byte
 }
 
 func (r *payloadReader) Read(p []byte) (int, error) {
+	if len(r.head) > 0 {
+		n := copy(p, r.head)
+		r.head = r.head[n:]
+		return n, nil
+	}
 	if len(r.b) == 0 {
 		return 0, io.EOF
 	}
@@ -99,7 +98,7 @@ func (r *payloadReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *payloadReader) ReadByte() (byte, error) {
+func (r *payloadReader) ReadByte() (byte, error) { // for gzip, which has no head
 	if len(r.b) == 0 {
 		return 0, io.EOF
 	}
@@ -121,64 +120,6 @@ func (d *gzipDecompressor) reset(payload []byte) error {
 func (d *gzipDecompressor) Read(p []byte) (int, error) { return d.z.Read(p) }
 
 func (d *gzipDecompressor) keep() bool { d.src.b = nil; return true }
-
-// zstdDecompressor keeps a decoder for windows of a common size. A larger one
-// gets a decoder of its own, which is not kept.
-type zstdDecompressor struct {
-	src   payloadReader
-	small *zstd.Decoder
-	big   *zstd.Decoder
-}
-
-func newZstdDecoder(window uint64) (*zstd.Decoder, error) {
-	// One block at a time, in the caller's goroutine: nothing to close, and
-	// memory follows the window and not the content.
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(window), zstd.WithDecodeBuffersBelow(0))
-	if err != nil {
-		return nil, fmt.Errorf("make zstd decompressor: %w", err)
-	}
-	return z, nil
-}
-
-func newZstdDecompressor() (*zstdDecompressor, error) {
-	z, err := newZstdDecoder(maxPooledZstdWindow)
-	return &zstdDecompressor{small: z}, err
-}
-
-func (d *zstdDecompressor) reset(payload []byte) (err error) {
-	var h zstd.Header
-	if err := h.Decode(payload); err != nil {
-		return fmt.Errorf("zstd frame header: %w", noEOF(err))
-	}
-	window := h.WindowSize
-	if h.SingleSegment {
-		window = h.FrameContentSize
-	}
-	d.src.b = payload
-	if window <= maxPooledZstdWindow {
-		return d.small.Reset(&d.src)
-	}
-	if window > MaxZstdWindow {
-		return fmt.Errorf("zstd window of %d bytes is above the limit of %d", window, MaxZstdWindow)
-	}
-	if d.big, err = newZstdDecoder(MaxZstdWindow); err != nil {
-		return err
-	}
-	return d.big.Reset(&d.src)
-}
-
-func (d *zstdDecompressor) Read(p []byte) (int, error) {
-	if d.big != nil {
-		return d.big.Read(p)
-	}
-	return d.small.Read(p)
-}
-
-func (d *zstdDecompressor) keep() bool {
-	d.src.b, d.big = nil, nil
-	return d.small.Reset(nil) == nil
-}
 
 // lz4Decompressor accepts what Kafka's Java clients accept: one LZ4 frame with
 // independent blocks. The library would accept more, but a topic must not hold

@@ -56,6 +56,8 @@ func FuzzReadRecords(f *testing.F) {
 		f.Add(byte(codec), false, int32(6), []byte(mustBuild(f, BatchOptions{Codec: codec}, testRecords(6, 40)...).Payload()))
 		f.Add(byte(codec), true, int32(1), rawRecord("\x00", 0, 0, 1, "k", 1, "v", 1, 1, "h", -1))
 	}
+	f.Add(byte(CodecZstd), false, int32(1), []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 16 << 3, 1, 0, 0})
+	f.Add(byte(CodecZstd), false, int32(1), []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 6, 1, 0, 0})
 	header := mustBuild(f, BatchOptions{BaseOffset: 40}, testRecords(1, 1)...)[:BatchHeaderSize]
 	f.Fuzz(func(t *testing.T, attributes byte, compress bool, count int32, payload []byte) {
 		codec := Codec(attributes & attrCodec)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -277,22 +278,53 @@ func TestOnlyWhatJavaReads(t *testing.T) {
 	}
 }
 
+func zstdFrameWithWindow(t *testing.T, p []byte, window int) []byte {
+	t.Helper()
+	frame := zstdFrame(t, p, zstd.WithWindowSize(window))
+	var h zstd.Header
+	if err := h.Decode(frame); err != nil || h.WindowSize != uint64(window) {
+		t.Fatalf("the frame has a window of %d, not %d (%v)", h.WindowSize, window, err)
+	}
+	return frame
+}
+
 func TestZstdWindows(t *testing.T) {
-	plain := mustBuild(t, BatchOptions{}, testRecords(500, 100)...)
+	want := testRecords(500, 100)
+	plain := mustBuild(t, BatchOptions{}, want...)
 	for _, window := range []int{1 << 10, 1 << 20, maxPooledZstdWindow, 2 * maxPooledZstdWindow, MaxZstdWindow} {
-		frame := zstdFrame(t, plain.Payload(), zstd.WithWindowSize(window))
-		var h zstd.Header
-		if err := h.Decode(frame); err != nil || h.WindowSize != uint64(window) {
-			t.Fatalf("the frame has a window of %d, not %d (%v)", h.WindowSize, window, err)
+		b := withPayload(plain, CodecZstd, zstdFrameWithWindow(t, plain.Payload(), window))
+		got, err := readAll(b)
+		if err != nil {
+			t.Fatalf("window of %d: %v", window, err)
 		}
-		b := withPayload(plain, CodecZstd, frame)
-		if _, err := readAll(b); err != nil {
-			t.Errorf("window of %d: %v", window, err)
+		wantSameRecords(t, got, want, 0)
+		// Java's highest levels ask for the largest window for every batch.
+		if n := allocatedBytes(func() { _, _, _ = b.OffsetOfMaxTimestamp(0) }); n > 4<<20 {
+			t.Errorf("window of %d: reading 50 KB allocates %d bytes", window, n)
 		}
 	}
-	b := withPayload(plain, CodecZstd, zstdFrame(t, plain.Payload(), zstd.WithWindowSize(2*MaxZstdWindow)))
-	_, err := readAll(b)
+	_, err := readAll(withPayload(plain, CodecZstd, zstdFrameWithWindow(t, plain.Payload(), 2*MaxZstdWindow)))
 	wantRefused(t, err, kerr.InvalidRecord)
+}
+
+// A match that reaches back further than the windows that are kept.
+func TestZstdFarMatch(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	value := make([]byte, 9<<20)
+	for i := range value {
+		value[i] = byte(rng.Uint32())
+	}
+	value = append(value, value[:1<<20]...)
+	plain := mustBuild(t, BatchOptions{}, Record{Timestamp: testTime, Value: value})
+	frame := zstdFrame(t, plain.Payload(), zstd.WithWindowSize(64<<20), zstd.WithEncoderLevel(zstd.SpeedBestCompression))
+	if len(frame) > len(value)-1<<19 {
+		t.Fatalf("the frame has %d bytes: it has no far match", len(frame))
+	}
+	b := withPayload(plain, CodecZstd, frame)
+	got, err := readAll(b)
+	if err != nil || !bytes.Equal(got[0].Value, value) {
+		t.Fatalf("the value came back different (%v)", err)
+	}
 }
 
 func TestUnknownCodecIsRefused(t *testing.T) {
@@ -336,6 +368,8 @@ func TestHugeClaimsCostNothing(t *testing.T) {
 		"record claims 2 GB":       withPayload(plain, CodecNone, recordClaim),
 		"record in zstd does":      withPayload(plain, CodecZstd, zstdFrame(t, recordClaim)),
 		"record in lz4 does":       withPayload(plain, CodecLZ4, lz4Frame(t, recordClaim)),
+		"zstd window of 64 MB":     withPayload(plain, CodecZstd, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 16 << 3, 1, 0, 0}),
+		"zstd content of 100 MB":   withPayload(plain, CodecZstd, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 6, 1, 0, 0}),
 		"zstd window of 256 MB":    withPayload(plain, CodecZstd, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 18 << 3, 1, 0, 0}),
 	} {
 		t.Run(name, func(t *testing.T) {
