@@ -52,7 +52,9 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 		Producers: &ProducerIDs{meta: store.Meta()},
 		Partitions: partition.NewManager(partition.Options{
 			Store: store, Log: log, Epoch: epoch, CacheBytes: cfg.StorageCacheBytes,
-			ProducerExpiration: time.Duration(cfg.ProducerIDExpirationMs) * time.Millisecond,
+			ProducerExpiration: func() time.Duration {
+				return time.Duration(topics.Config().ProducerIDExpirationMs) * time.Millisecond
+			},
 		}),
 	}
 	for _, t := range topics.Topics() {

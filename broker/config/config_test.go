@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -125,6 +126,9 @@ func TestParse(t *testing.T) {
 		if (err != nil) != tc.bad || got != tc.want {
 			t.Errorf("%s %q: %q, %v", tc.key.Type, tc.in, got, err)
 		}
+	}
+	if _, err := (&Key{Name: "long", Type: String}).Parse(strings.Repeat("x", 32768)); err == nil || len(err.Error()) > 200 {
+		t.Error(err)
 	}
 	_, err := (&Key{Name: "secret", Type: Password, Check: OneOf("a")}).Parse("hunter2")
 	if err == nil || err.Error() != "invalid value (hidden) for secret: must be one of a" {

@@ -133,6 +133,10 @@ func (k *Key) Documentation() string {
 	return k.Doc
 }
 
+// MaxValueBytes is the longest value of a setting, as in Apache Kafka: it is
+// what the older versions of its protocol can carry.
+const MaxValueBytes = 32767
+
 // ValueError says why a text is no value of a setting.
 type ValueError struct {
 	Key   *Key
@@ -151,6 +155,9 @@ func (e *ValueError) Error() string {
 // Parse reads text as a value of the setting: a bool, int64, float64, string or
 // []string. Its errors are *ValueError.
 func (k *Key) Parse(text string) (any, error) {
+	if len(text) > MaxValueBytes {
+		return nil, &ValueError{k, text[:20] + "...", fmt.Sprintf("must have at most %d bytes", MaxValueBytes)}
+	}
 	v, err := k.Type.parse(strings.TrimSpace(text))
 	if err == nil && k.Check.ok != nil {
 		err = k.Check.ok(v)

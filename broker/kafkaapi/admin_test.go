@@ -396,3 +396,65 @@ func TestListConfigResources(t *testing.T) {
 	wantLines(t, list(1, 4, 8, 16, 32), "ok", "4 1")
 	wantLines(t, list(1, 2, 99), "UNSUPPORTED_VERSION")
 }
+
+// Whatever a client sends, an admin request is answered, and the answer can be
+// read.
+func FuzzAdminRequests(f *testing.F) {
+	keys := []kafka.Key{kafka.CreateTopics, kafka.DeleteTopics, kafka.CreatePartitions, kafka.DescribeConfigs, kafka.AlterConfigs,
+		kafka.IncrementalAlterConfigs, kafka.DescribeCluster, kafka.DescribeLogDirs, kafka.DescribeTopicPartitions, kafka.ListConfigResources}
+	seed := func(key kafka.Key, req kmsg.Request) {
+		r, _ := kafka.ServedVersions(key)
+		for v := r.Min; v <= r.Max; v++ {
+			req.SetVersion(v)
+			f.Add(int16(slices.Index(keys, key)), v, req.AppendTo(nil))
+		}
+	}
+	configured := reqTopic("a", 1, 1)
+	configured.Configs = []kmsg.CreateTopicsRequestTopicConfig{{Name: "retention.ms", Value: kmsg.StringPtr("5")}}
+	seed(kafka.CreateTopics, createReq(false, configured, reqTopic("b", -1, -1)))
+	seed(kafka.DeleteTopics, deleteReq(byName("x"), byName("y")))
+	seed(kafka.CreatePartitions, growReq(false, kmsg.CreatePartitionsRequestTopic{Topic: "x", Count: 3}))
+	seed(kafka.DescribeConfigs, describeReq(resource(ofTopic, "x"), resource(ofBroker, "1", "node.id")))
+	seed(kafka.IncrementalAlterConfigs, incrementalReq(false, ofTopic, "x", change("cleanup.policy", 2, "compact")))
+	seed(kafka.IncrementalAlterConfigs, incrementalReq(false, ofBroker, "", change("log.retention.ms", 0, "5")))
+	alter := kmsg.NewPtrAlterConfigsRequest()
+	alter.Resources = []kmsg.AlterConfigsRequestResource{{ResourceType: ofTopic, ResourceName: "x"}}
+	seed(kafka.AlterConfigs, alter)
+	dirs := kmsg.NewPtrDescribeLogDirsRequest()
+	dirs.Topics = []kmsg.DescribeLogDirsRequestTopic{{Topic: "x", Partitions: []int32{0}}}
+	seed(kafka.DescribeLogDirs, dirs)
+	pages := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	pages.Topics = []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: "x"}}
+	pages.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: "x"}
+	seed(kafka.DescribeTopicPartitions, pages)
+	seed(kafka.DescribeCluster, kmsg.NewPtrDescribeClusterRequest())
+	types := kmsg.NewPtrListConfigResourcesRequest()
+	types.ResourceTypes = []int8{2}
+	seed(kafka.ListConfigResources, types)
+
+	f.Fuzz(func(t *testing.T, at, version int16, body []byte) {
+		key := keys[int(uint16(at))%len(keys)]
+		r, _ := kafka.ServedVersions(key)
+		version = r.Min + int16(uint16(version)%uint16(r.Max-r.Min+1))
+		req, err := kafka.DecodeRequest(kafka.RequestHeader{Key: key, Version: version}, body)
+		if err != nil {
+			return
+		}
+		a := newAdmin(t)
+		a.create("x", 1)
+		k := &call{c: a.conn, key: key, version: version, req: req}
+		handlers[key](a.s, k)
+		if k.resp == nil {
+			t.Fatal("not answered")
+		}
+		resp := kmsg.ResponseForKey(int16(key))
+		resp.SetVersion(version)
+		encoded := k.resp.AppendTo(nil)
+		if err := resp.ReadFrom(encoded); err != nil {
+			t.Fatalf("%s version %d: the answer cannot be read: %v", key, version, err)
+		}
+		if len(encoded) > 1<<24 && len(body) < 1<<12 {
+			t.Errorf("%s version %d: %d bytes make an answer of %d", key, version, len(body), len(encoded))
+		}
+	})
+}

@@ -80,6 +80,16 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 			s.served = append(s.served, kafka.Key(key))
 		}
 	}
+	core.Topics.WatchConfig(func(cfg *config.Config) {
+		limits, err := cfg.ConnectionsPerIP()
+		if err != nil { // it was checked before it was taken
+			log.Error("max.connections.per.ip.overrides is not taken up", zap.Error(err))
+			return
+		}
+		s.mu.Lock()
+		s.limits = limits
+		s.mu.Unlock()
+	})
 	return s, nil
 }
 
@@ -163,7 +173,7 @@ func (s *Server) admit(nc net.Conn, l *listener) string {
 	switch {
 	case s.draining:
 		return "the server is shutting down"
-	case len(s.conns) >= int(s.cfg.MaxConnections):
+	case len(s.conns) >= int(s.core.Config().MaxConnections):
 		return "max.connections is reached"
 	case s.perIP[ip] >= s.perIPLimit(ip):
 		return "max.connections.per.ip is reached"
@@ -180,7 +190,7 @@ func (s *Server) perIPLimit(ip string) int {
 	if n, ok := s.limits[ip]; ok {
 		return n
 	}
-	return int(s.cfg.MaxConnectionsPerIP)
+	return int(s.core.Config().MaxConnectionsPerIP)
 }
 
 // ended forgets a connection after its goroutines are done.

@@ -91,7 +91,7 @@ func (p *Partition) Append(r Request) {
 	if t.Settings.LogAppendTime {
 		rules.TimestampType = kafka.LogAppendTime
 	}
-	batch, checked, err := kafka.Validate(r.Batch, rules)
+	batch, checked, err := p.m.validate(r.Batch, rules)
 	if err == nil && batch.IsTransactional() && !r.Internal {
 		err = fmt.Errorf("%w: transactions are not served", kerr.InvalidTxnState)
 	}
@@ -117,6 +117,16 @@ func (p *Partition) Append(r Request) {
 	p.queue(x, rules.Now)
 }
 
+// validate checks a batch. Decompressing one may take memory for a large window,
+// so that only so many are checked at a time.
+func (m *Manager) validate(b kafka.Batch, rules kafka.Rules) (kafka.Batch, kafka.Result, error) {
+	if b.Codec() != kafka.CodecNone {
+		m.decompressing <- struct{}{}
+		defer func() { <-m.decompressing }()
+	}
+	return kafka.Validate(b, rules)
+}
+
 // queue gives x its offsets and hands it to the store.
 func (p *Partition) queue(x *pending, now int64) {
 	idempotent := x.batch.ProducerID() >= 0
@@ -135,7 +145,7 @@ func (p *Partition) queue(x *pending, now int64) {
 		return
 	}
 	if idempotent {
-		dup, err := p.producers.check(x.batch)
+		dup, err := p.producers.check(x.batch, now-p.m.expireProducers().Milliseconds())
 		switch {
 		case err != nil:
 			p.mu.Unlock()
@@ -145,6 +155,15 @@ func (p *Partition) queue(x *pending, now int64) {
 			p.repeat(dup, x.done)
 			return
 		}
+	}
+	if x.result.LogAppendTime >= 0 {
+		// Batches that were checked side by side may have come here in another
+		// order; the log's time does not go back.
+		if now < p.appendTime {
+			x.batch.SetLogAppendTime(p.appendTime)
+			x.result.LogAppendTime = p.appendTime
+		}
+		p.appendTime = x.result.LogAppendTime
 	}
 	info := storage.BatchInfo{
 		BaseOffset: p.next, LastOffset: p.next + int64(x.batch.LastOffsetDelta()),

@@ -9,6 +9,7 @@
 package partition
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,18 +29,20 @@ type Partition struct {
 
 	loading sync.Mutex // one goroutine reads the state of producers
 
-	mu        sync.Mutex
-	gone      bool  // the topic was deleted, or the broker is closing
-	start     int64 // log start offset
-	next      int64 // the offset that the next record gets
-	high      int64 // high watermark: the offset after the last durable record
-	term      uint64
-	inflight  pendings // queued to the store, oldest first
-	tails     tails
-	producers *producers // nil until a producer with an id comes
-	snapshot  snapshots
-	watchers  map[*Watch]struct{}
-	corrupt   map[int64]struct{} // base offsets of batches that cannot be read
+	mu    sync.Mutex
+	gone  bool  // the topic was deleted, or the broker is closing
+	start int64 // log start offset
+	next  int64 // the offset that the next record gets
+	high  int64 // high watermark: the offset after the last durable record
+	// appendTime is the largest LogAppendTime given so far, in ms.
+	appendTime int64
+	term       uint64
+	inflight   pendings // queued to the store, oldest first
+	tails      tails
+	producers  *producers // nil until a producer with an id comes
+	snapshot   snapshots
+	watchers   map[*Watch]struct{}
+	corrupt    map[int64]struct{} // base offsets of batches that cannot be read
 }
 
 // Offsets are the bounds of a partition's log at one moment.
@@ -57,8 +60,9 @@ type Manager struct {
 	now   func() time.Time
 	epoch int32
 	cache cache
-	// expireProducers is producer.id.expiration.ms.
-	expireProducers time.Duration
+	// expireProducers returns producer.id.expiration.ms.
+	expireProducers func() time.Duration
+	decompressing   chan struct{} // batches being decompressed
 
 	mu     sync.RWMutex
 	topics map[storage.TopicID][]*Partition
@@ -77,8 +81,8 @@ type Options struct {
 	Epoch int32
 	// CacheBytes is the memory for recent batches.
 	CacheBytes int64
-	// ProducerExpiration is how long a silent producer is remembered.
-	ProducerExpiration time.Duration
+	// ProducerExpiration returns how long a silent producer is remembered.
+	ProducerExpiration func() time.Duration
 }
 
 // NewManager returns a manager without partitions.
@@ -89,7 +93,8 @@ func NewManager(o Options) *Manager {
 	return &Manager{
 		store: o.Store, log: o.Store.Log(), zap: o.Log, now: o.Now, epoch: o.Epoch,
 		cache: cache{limit: o.CacheBytes}, expireProducers: o.ProducerExpiration,
-		topics: map[storage.TopicID][]*Partition{},
+		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
+		topics:        map[storage.TopicID][]*Partition{},
 	}
 }
 

@@ -56,7 +56,7 @@ func newBench(t *testing.T, configs ...string) *bench {
 func (b *bench) open() {
 	b.m = NewManager(Options{
 		Store: b.store, Log: zaptest.NewLogger(b.t), Epoch: b.epoch, CacheBytes: b.cache,
-		Now: func() time.Time { return b.now }, ProducerExpiration: time.Hour,
+		Now: func() time.Time { return b.now }, ProducerExpiration: func() time.Duration { return time.Hour },
 	})
 	b.m.Open(b.topic)
 	b.p = b.m.Get(b.topic.ID, 0)

@@ -79,10 +79,15 @@ func newProducers(start int64) *producers {
 }
 
 // check says whether a batch of an idempotent producer may be appended: nil,
-// the earlier copy of it, or an error with Kafka's code. It changes nothing.
-func (ps *producers) check(b kafka.Batch) (*producerBatch, error) {
+// the earlier copy of it, or an error with Kafka's code. A producer that was
+// not seen since before is not known any more.
+func (ps *producers) check(b kafka.Batch, before int64) (*producerBatch, error) {
 	id, epoch, first := b.ProducerID(), b.ProducerEpoch(), b.BaseSequence()
 	s := ps.byID[id]
+	if s != nil && s.lastSeen < before {
+		delete(ps.byID, id)
+		s = nil
+	}
 	if s == nil {
 		// Nothing is known of it, perhaps because its records have expired:
 		// any sequence number is taken (KIP-360).

@@ -159,7 +159,7 @@ func (c *Catalogue) known(t *Topic) map[string]string {
 			delete(out, name)
 		}
 	}
-	return out
+	return orNil(out)
 }
 
 // Warnings says what Open found in the store and could not use.

@@ -109,10 +109,18 @@ func (e *edit) alterTopic(ch ConfigChange) error {
 	}
 	if !maps.Equal(next, old.Configs) {
 		t := *old
-		t.Configs, t.Settings = next, e.settings(next)
+		t.Configs, t.Settings = orNil(next), e.settings(next)
 		e.put(&t)
 	}
 	return nil
+}
+
+// orNil makes an empty map nil, as it is after a restart.
+func orNil(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
 }
 
 // checkOps refuses what Kafka refuses before it looks at any config.
@@ -206,9 +214,6 @@ func (e *edit) checkConfigs(configs map[string]string, touched []string) error {
 
 // checkValue returns the canonical form of a value.
 func checkValue(k *config.Key, text string) (string, error) {
-	if len(text) > MaxConfigBytes {
-		return "", refuse(kerr.InvalidConfig, "the value of %s has %d bytes; at most %d are allowed", k.Name, len(text), MaxConfigBytes)
-	}
 	value, err := k.Canonical(text)
 	if err != nil {
 		return "", refuse(kerr.InvalidConfig, "%s", err.Error())
@@ -240,9 +245,9 @@ func (c *Catalogue) alterBroker(e *edit, ch ConfigChange) error {
 	}
 	dyn := e.dynamic
 	if ch.Name == "" {
-		dyn.cluster = next
+		dyn.cluster = orNil(next)
 	} else {
-		dyn.broker = next
+		dyn.broker = orNil(next)
 	}
 	cfg, err := c.static.With(dyn.over())
 	if err != nil {

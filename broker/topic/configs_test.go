@@ -1,8 +1,10 @@
 package topic
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -74,6 +76,27 @@ func TestIncrementalAlterOfTopics(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An answer that quotes a client at full length would not fit into the older
+// versions of the protocol.
+func TestLongInputMakesNoLongMessage(t *testing.T) {
+	c := open(t, newMeta())
+	mustCreate(t, c, plain("a"))
+	long := strings.Repeat("\x00ü", 16000)
+	for _, ch := range []ConfigChange{
+		{Resource: Resource{Name: "a"}, Ops: []ConfigOp{{"retention.ms", Set, &long}}},
+		{Resource: Resource{Name: "a"}, Ops: []ConfigOp{{long, Set, ptr("5")}}},
+		{Resource: Resource{Name: long}},
+		{Resource: Resource{Broker: true, Name: long}},
+		{Resource: Resource{Broker: true}, Ops: []ConfigOp{{long, Append, ptr("5")}}},
+	} {
+		errs, err := c.AlterConfigs([]ConfigChange{ch}, false)
+		var refusal *Error
+		if err != nil || !errors.As(errs[0], &refusal) || len(refusal.Detail) > 1100 || !utf8.ValidString(refusal.Detail) {
+			t.Errorf("%d bytes", len(refusal.Detail))
+		}
 	}
 }
 

@@ -12,9 +12,6 @@ import (
 // as in Apache Kafka.
 const MaxPartitionsPerRequest = 10_000
 
-// MaxConfigBytes is the longest value of a config, as in Apache Kafka.
-const MaxConfigBytes = 32767
-
 // NewTopic says what topic to create.
 type NewTopic struct {
 	Name string
@@ -189,7 +186,7 @@ func (e *edit) newConfigs(given []ConfigValue) (map[string]string, error) {
 	if err := e.checkConfigs(configs, slices.Sorted(maps.Keys(configs))); err != nil {
 		return nil, err
 	}
-	return configs, nil
+	return orNil(configs), nil
 }
 
 // place checks counts and manual assignments, and returns the partition count.

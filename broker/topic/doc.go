@@ -10,6 +10,7 @@ package topic
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -33,8 +34,16 @@ func Refuse(code *kerr.Error, format string, args ...any) *Error {
 }
 
 func refuse(code *kerr.Error, format string, args ...any) *Error {
-	return &Error{code, fmt.Sprintf(format, args...)}
+	detail := fmt.Sprintf(format, args...)
+	if len(detail) > maxDetail {
+		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "..."
+	}
+	return &Error{code, detail}
 }
+
+// maxDetail bounds a message, which may quote what a client sent: older
+// versions of the protocol have room for texts of 32767 bytes only.
+const maxDetail = 1000
 
 // storeError wraps an error of the store, with the code that clients get of it.
 func storeError(doing string, err error) error {

@@ -172,7 +172,8 @@ func TestStartOnAFullDisk(t *testing.T) {
 	s.Kill(t)
 	s.StartAgain(t)
 	readBack(t, s, topic, 0, n)
-	if err := put(harness.Context(t, harness.Long), cl, harness.Incompressible(0, megabyte)); !errors.Is(err, kerr.KafkaStorageError) {
+	again := writer(t, s, topic) // the other one's connection is dead
+	if err := put(harness.Context(t, harness.Long), again, harness.Incompressible(0, megabyte)); !errors.Is(err, kerr.KafkaStorageError) {
 		t.Errorf("write on a full disk: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"syscall"
 	"testing"
@@ -179,6 +180,15 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 	stalled(t, s, topic, 20)
 	s.Signal(t, syscall.SIGTERM)
+	// Two signals at once are one to the kernel: wait until the first is heard.
+	harness.Eventually(t, harness.Long, "the server takes no more connections", func() error {
+		c, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+		if err != nil {
+			return nil
+		}
+		c.Close()
+		return errors.New("it does")
+	})
 	s.Signal(t, syscall.SIGTERM)
 	began := time.Now()
 	s.WaitExit(t, harness.Long)

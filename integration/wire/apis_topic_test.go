@@ -22,6 +22,8 @@ func topicAPIs() []api {
 		{key: 37, min: 0, max: 3, ask: askCreatePartitions},
 		{key: 44, min: 0, max: 1, ask: askIncrementalAlterConfigs},
 		{key: 60, min: 0, max: 2, ask: askDescribeCluster},
+		{key: 74, min: 0, max: 1, ask: askListConfigResources},
+		{key: 75, min: 0, max: 0, ask: askDescribeTopicPartitions},
 	}
 }
 
@@ -268,6 +270,52 @@ func askDescribeCluster(e *env, v int16) (kmsg.Request, func(kmsg.Response) erro
 			err = check(err, errors.New("no cluster id"))
 		}
 		return err
+	})
+}
+
+func askListConfigResources(e *env, v int16) (kmsg.Request, func(kmsg.Response) error) {
+	req := kmsg.NewPtrListConfigResourcesRequest()
+	if v >= 1 {
+		req.ResourceTypes = []int8{int8(kmsg.ConfigResourceTypeTopic)}
+	}
+	return req, as(func(r *kmsg.ListConfigResourcesResponse) error {
+		err := fault("list config resources", r.ErrorCode)
+		if v == 0 {
+			// v0 lists the subscriptions to client metrics, of which there are none.
+			return check(err, equal("resources", len(r.ConfigResources), 0))
+		}
+		for _, c := range r.ConfigResources {
+			if c.Name == e.topic {
+				return check(err, equal("type", c.Type, int8(kmsg.ConfigResourceTypeTopic)))
+			}
+		}
+		return check(err, fmt.Errorf("%s is not among %d resources", e.topic, len(r.ConfigResources)))
+	})
+}
+
+func askDescribeTopicPartitions(e *env, v int16) (kmsg.Request, func(kmsg.Response) error) {
+	req := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	req.Topics = []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: e.topic}}
+	req.ResponsePartitionLimit = 1
+	return req, as(func(r *kmsg.DescribeTopicPartitionsResponse) error {
+		if len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 || r.NextCursor == nil {
+			return errors.New("not one topic, one partition and a cursor")
+		}
+		tp := r.Topics[0]
+		err := check(fault("topic", tp.ErrorCode), equal("topic", str(tp.Topic), e.topic), equal("topic id", tp.TopicID, e.id),
+			equal("cursor", fmt.Sprint(r.NextCursor.Topic, r.NextCursor.Partition), fmt.Sprint(e.topic, 1)))
+		req.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: e.topic, Partition: 1}
+		next, ask := e.c.RoundTrip(req)
+		if ask != nil {
+			return ask
+		}
+		rest := next.(*kmsg.DescribeTopicPartitionsResponse)
+		if len(rest.Topics) != 1 || len(rest.Topics[0].Partitions) != 1 || rest.NextCursor != nil {
+			return check(err, fmt.Errorf("from the cursor on: %+v", rest))
+		}
+		p := rest.Topics[0].Partitions[0]
+		return check(err, fault("partition", p.ErrorCode), equal("partition", p.Partition, 1),
+			equal("replicas", fmt.Sprint(p.Replicas), fmt.Sprint([]int32{p.LeaderID})))
 	})
 }
 

@@ -158,7 +158,8 @@ func TestProducerStateOutlivesTheProcess(t *testing.T) {
 // State of a producer that was idle for producer.id.expiration.ms is dropped:
 // then it may begin anywhere (KIP-360), where before a gap was refused.
 func TestProducerStateExpires(t *testing.T) {
-	s := harness.Start(t, harness.Config("producer.id.expiration.ms", "1000"), harness.PeerConfig("producer.id.expiration.check.interval.ms", "100"))
+	s := harness.Start(t, harness.Config("producer.id.expiration.ms", "1000"),
+		harness.Config("log.retention.check.interval.ms", "100"), harness.PeerConfig("producer.id.expiration.check.interval.ms", "100"))
 	e := newEnvOn(t, s, 1)
 	p := e.producer()
 	e.produce(0, p.batch(0, "a"))

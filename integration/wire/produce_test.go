@@ -43,8 +43,10 @@ func TestBatchesThatAreRefused(t *testing.T) {
 	corrupt, invalid := []*kerr.Error{kerr.CorruptMessage}, []*kerr.Error{kerr.InvalidRecord}
 	timestamp, tooLarge := []*kerr.Error{kerr.InvalidTimestamp}, []*kerr.Error{kerr.MessageTooLarge}
 	unclear := []*kerr.Error{kerr.CorruptMessage, kerr.InvalidRecord}
+	codec := []*kerr.Error{kerr.UnsupportedCompressionType}
 	if harness.AgainstKafka() {
 		unclear = append(unclear, kerr.UnknownServerError)
+		codec = unclear
 	}
 	for _, c := range []struct {
 		name  string
@@ -62,7 +64,7 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		{"a control batch", harness.Batch{Records: one, Attributes: attrControl}, invalid},
 		{"a timestamp two hours ahead", harness.Batch{Records: one, Timestamp: time.Now().UnixMilli() + 2*hour}, timestamp},
 		{"a record two hours ahead", harness.Batch{Records: []harness.Rec{{Value: []byte("v")}, {Value: []byte("v"), DeltaTime: 2 * hour}}}, timestamp},
-		{"an unknown codec", harness.Batch{Records: one, Break: set(atAttributes+1, 6)}, unclear},
+		{"an unknown codec", harness.Batch{Records: one, Break: set(atAttributes+1, 6)}, codec},
 		{"a codec that the payload is not in (gzip)", harness.Batch{Records: three, Break: set(atAttributes+1, harness.CodecGzip)}, unclear},
 		{"a codec that the payload is not in (zstd)", harness.Batch{Records: three, Break: set(atAttributes+1, harness.CodecZstd)}, unclear},
 		{"garbage where records should be", harness.Batch{Records: three, Break: func(b []byte) []byte {

@@ -26,6 +26,9 @@ type collector struct {
 	// working is held while the collector uses the database in a way that the
 	// end must wait for. Badger's own collection it may interrupt.
 	working sync.Mutex
+
+	pushedAt    int64  // bytes freed when a memtable was last pushed under load
+	exhaustedAt uint64 // keys deleted when an idle store had nothing left to try
 }
 
 const (
@@ -33,14 +36,22 @@ const (
 	collectRatio = 0.5
 	// garbageDivisor: that part of what is live may be garbage.
 	garbageDivisor = 5
-	// A batch's key takes that much, in the log before the table and in it.
+	// batchOverheadBytes is what a batch's key takes in the log before the
+	// table and in tables.
 	batchOverheadBytes = 150
-	// collectPause is the time between two looks while there is garbage that
-	// Badger does not know of yet.
+	// collectPause is the time that compaction is given to find garbage.
 	collectPause = 200 * time.Millisecond
 	// collectRetry is the time after which garbage that stayed is tried again.
-	collectRetry     = 30 * time.Second
+	collectRetry = 30 * time.Second
+	// pushEvery is how many memtables' bytes must have been freed for one to
+	// be pushed out under load.
+	pushEvery = 20
+	// idleTime without a commit makes a store idle.
+	idleTime = time.Second
+	// fillerValueBytes is the size of entries that fill up a memtable, and
+	// fillerChunkBytes of those that fill up a value log file.
 	fillerValueBytes = 256
+	fillerChunkBytes = 1 << 20
 )
 
 func newCollector(s *Store) *collector {
@@ -85,7 +96,7 @@ func (c *collector) pause(d time.Duration) bool {
 }
 
 func (c *collector) run() {
-	t := time.NewTicker(collectRetry)
+	t := time.NewTimer(collectRetry)
 	defer t.Stop()
 	for {
 		select {
@@ -94,7 +105,9 @@ func (c *collector) run() {
 		case <-c.wake:
 		case <-t.C:
 		}
-		c.work()
+		again := c.work()
+		c.workMeta()
+		t.Reset(again)
 	}
 }
 
@@ -109,42 +122,67 @@ func (c *collector) allowed() int64 {
 	return max(c.s.opts.ValueLogFileBytes, c.s.liveBytes.Load()/garbageDivisor)
 }
 
-// work gives space back until little enough garbage is left, or nothing helps.
-func (c *collector) work() {
-	push := pushMemtable
-	for waits := 0; !c.stopped(); {
+// work gives space back until little enough garbage is left, or nothing helps,
+// and returns when to look again.
+func (c *collector) work() time.Duration {
+	collected := false
+	defer func() {
+		if collected {
+			c.s.reaper.sweepSoon()
+		}
+	}()
+	for try := 0; !c.stopped(); {
 		before := c.garbage()
 		if before < c.allowed() {
-			return
+			break
+		}
+		if c.s.refuseBelow(0, c.s.opts.ValueLogFileBytes) != nil {
+			break // what is left of a file must be written before it goes
 		}
 		began := time.Now()
 		err := c.s.db.RunValueLogGC(collectRatio)
-		took := time.Since(began)
-		switch {
-		case err == nil:
+		if err == nil {
 			c.s.stats.collected.Add(1)
+			collected = true
 			c.s.stats.reclaimed.Add(uint64(max(0, before-c.garbage())))
-			waits, push = 0, pushMemtable
-			if !c.rest(took) {
-				return
+			try = 0
+			if !c.rest(time.Since(began)) {
+				break
 			}
 			continue
-		case errors.Is(err, badger.ErrNoRewrite):
-		default: // the store is closing, or has failed
-			return
+		}
+		if !errors.Is(err, badger.ErrNoRewrite) {
+			break // the store is closing, or has failed
 		}
 		// Compaction may be on its way with what Badger needs to know.
-		if waits++; waits < 5 {
-			if !c.pause(collectPause) {
-				return
+		if !c.pause(collectPause) {
+			break
+		}
+		if !c.idle() {
+			if !c.pushUnderLoad() {
+				return idleTime
 			}
 			continue
 		}
-		waits = 0
-		if push == pushNothing || !c.push(push) {
+		deleted := c.s.stats.deleted.Load()
+		if deleted == c.exhaustedAt {
+			break
+		}
+		if !c.pushIdle(try) {
+			c.exhaustedAt = deleted
+			break
+		}
+		try++
+	}
+	return collectRetry
+}
+
+// workMeta does the same for the metadata, which is little.
+func (c *collector) workMeta() {
+	for !c.stopped() && c.s.meta.db.RunValueLogGC(collectRatio) == nil {
+		if !c.pause(collectPause) {
 			return
 		}
-		push++
 	}
 }
 
@@ -157,34 +195,50 @@ func (c *collector) rest(worked time.Duration) bool {
 	return c.pause(time.Duration(float64(worked) * (1 - share) / share))
 }
 
-type push int
+// pushUnderLoad pushes a memtable out when enough has been freed since the last
+// one that its deletions are worth it.
+func (c *collector) pushUnderLoad() bool {
+	freed := c.s.stats.freed.Load()
+	if freed-c.pushedAt < pushEvery*c.s.opts.MemtableBytes {
+		return false
+	}
+	c.pushedAt = freed
+	return c.push(c.fillMemtable)
+}
 
-const (
-	pushMemtable push = iota
-	pushLevels
-	pushValueLog
-	pushNothing
-)
+// pushIdle does a little more at each try, and returns false when there is
+// nothing left to do.
+func (c *collector) pushIdle(try int) bool {
+	switch {
+	case try < levelZeroTables:
+		return c.push(c.fillMemtable)
+	case try == levelZeroTables:
+		return c.push(func() error { return c.s.db.Flatten(1) })
+	case try == levelZeroTables+1:
+		return c.push(c.fillValueLog)
+	case try <= 2*levelZeroTables+1: // for the filler's own end
+		return c.push(c.fillMemtable)
+	}
+	return false
+}
 
 // push has Badger do what it does not do by itself.
-func (c *collector) push(p push) bool {
+func (c *collector) push(do func() error) bool {
 	c.working.Lock()
 	defer c.working.Unlock()
 	if c.stopped() {
 		return false
 	}
-	var err error
-	switch p {
-	case pushMemtable:
-		err = c.fillMemtable()
-	case pushLevels:
-		err = c.s.db.Flatten(1)
-	case pushValueLog:
-	}
-	if err != nil {
+	if err := do(); err != nil {
 		c.s.log.Warn("collecting disk space", zap.Error(err))
+		return false
 	}
-	return err == nil
+	return true
+}
+
+// idle says whether nothing has been committed for a while.
+func (c *collector) idle() bool {
+	return time.Now().UnixNano()-c.s.stats.lastGroup.Load() > int64(idleTime)
 }
 
 // fillMemtable writes entries without meaning until the memtable is full and
@@ -202,16 +256,51 @@ func (c *collector) fillMemtable() error {
 			return nil
 		}
 		txn := s.db.NewTransactionAt(0, true)
-		for k := int64(0); k < perTxn; k++ {
+		for range perTxn {
 			if err := txn.Set(binary.BigEndian.AppendUint32([]byte{prefixFiller}, i), value); err != nil {
 				txn.Discard()
 				return err
 			}
 			i++
 		}
-		if err := txn.CommitAt(s.nextVersion(), nil); err != nil {
+		if err := s.commitNow(txn); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fillValueLog writes until a new value log file begins: Badger does not
+// collect the one that is being written, and while that one holds the most
+// garbage, none at all.
+func (c *collector) fillValueLog() error {
+	s := c.s
+	chunk := make([]byte, fillerChunkBytes)
+	key := []byte{prefixFiller, prefixFiller}
+	first, err := newestValueLog(s.logDir.Name())
+	if err != nil {
+		return err
+	}
+	for range s.opts.ValueLogFileBytes/fillerChunkBytes + 1 {
+		if err := s.refuseCleanup(); err != nil {
+			return err
+		}
+		if newest, err := newestValueLog(s.logDir.Name()); err != nil || newest != first || c.stopped() {
+			break
+		}
+		txn := s.db.NewTransactionAt(0, true)
+		if err := txn.Set(key, chunk); err != nil {
+			txn.Discard()
+			return err
+		}
+		if err := s.commitNow(txn); err != nil {
+			return err
+		}
+	}
+	txn := s.db.NewTransactionAt(0, true)
+	if err := txn.Delete(key); err != nil {
+		txn.Discard()
+		return err
+	}
+	return s.commitNow(txn)
 }

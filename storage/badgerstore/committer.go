@@ -88,6 +88,11 @@ func (c *committer) commit(entries []entry) int {
 	c.g = newGroup()
 	n, need := c.measure(entries)
 	refusal := c.s.refusal(need)
+	if errors.Is(refusal, storage.ErrNoSpace) {
+		c.s.refusedNeed.Store(need)
+	} else if c.s.refusedNeed.Load() != 0 {
+		c.s.refusedNeed.Store(0)
+	}
 	for _, e := range entries[:n] {
 		if e.append != nil {
 			c.append(e.append, refusal)
@@ -127,7 +132,7 @@ func (c *committer) lookup(id storage.Partition) *partition {
 	if p := c.s.partition(id); p != nil {
 		return p
 	}
-	p := &partition{id: id}
+	p := &partition{id: id, created: c.s.version.Load() + 1}
 	p.staged.epoch = -1
 	c.s.addPartition(p)
 	return p
@@ -218,7 +223,7 @@ func (c *committer) setPartition(p *partition) {
 	st := &p.staged
 	st.known, st.saved = true, st.growing.Batches
 	c.set(c.key(func(b []byte) []byte { return appendPartitionKey(b, prefixPartition, p.id) }),
-		c.key(func(b []byte) []byte { return appendPartitionValue(b, st.start, st.growing) }))
+		c.key(func(b []byte) []byte { return appendPartitionValue(b, p.created, st.start, st.growing) }))
 }
 
 // key builds a short slice in the group's memory. Growing that memory leaves
@@ -443,7 +448,7 @@ func (s *Store) complete(in <-chan *group) {
 			}
 		}
 		if g.version > 0 {
-			s.db.SetDiscardTs(g.version)
+			s.committed(g.version)
 		}
 		g.release()
 	}

@@ -30,7 +30,7 @@ const (
 
 	segmentValueLen   = 8 + 8 + 8 + 4
 	epochValueLen     = 8
-	partitionValueLen = 8 + 8 + segmentValueLen
+	partitionValueLen = 8 + 8 + 8 + segmentValueLen
 	stateHeaderLen    = 8
 )
 
@@ -136,24 +136,27 @@ func decodeEpoch(key, value []byte) (e storage.EpochStart, err error) {
 	return e, nil
 }
 
-// A partition's value is its start and its growing segment as it was when the
-// entry was written; a segment of no batches stands for none.
-func appendPartitionValue(dst []byte, start int64, growing storage.Segment) []byte {
+// A partition's value is the version from which its entries count, its start,
+// and its growing segment as it was when the entry was written; a segment of no
+// batches stands for none.
+func appendPartitionValue(dst []byte, created uint64, start int64, growing storage.Segment) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, created)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(start))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(growing.LastOffset))
 	return appendSegmentValue(dst, growing)
 }
 
-func decodePartitionValue(value []byte) (start int64, growing storage.Segment, err error) {
+func decodePartitionValue(value []byte) (created uint64, start int64, growing storage.Segment, err error) {
 	if len(value) != partitionValueLen {
-		return 0, growing, fmt.Errorf("%w: partition value of %d bytes", errKey, len(value))
+		return 0, 0, growing, fmt.Errorf("%w: partition value of %d bytes", errKey, len(value))
 	}
-	start = int64(binary.BigEndian.Uint64(value))
-	growing, err = decodeSegmentValue(value[16:], int64(binary.BigEndian.Uint64(value[8:])))
+	created = binary.BigEndian.Uint64(value)
+	start = int64(binary.BigEndian.Uint64(value[8:]))
+	growing, err = decodeSegmentValue(value[24:], int64(binary.BigEndian.Uint64(value[16:])))
 	if err == nil && start < 0 {
 		err = fmt.Errorf("%w: partition starts at %d", errKey, start)
 	}
-	return start, growing, err
+	return created, start, growing, err
 }
 
 func appendStateKey(dst []byte, p storage.Partition, name string) []byte {

@@ -15,7 +15,7 @@ func (s *Store) load() error {
 	txn := s.db.NewTransactionAt(maxVersion, false)
 	defer txn.Discard()
 	dropping := map[storage.Partition]bool{}
-	err := s.scan(txn, prefixDrop, func(id storage.Partition, _, _ []byte) error {
+	err := s.scan(txn, prefixDrop, func(id storage.Partition, _ uint64, _, _ []byte) error {
 		dropping[id] = true
 		return nil
 	})
@@ -51,7 +51,7 @@ func (s *Store) load() error {
 }
 
 // scan calls fn for the entries of one kind.
-func (s *Store) scan(txn *badger.Txn, prefix byte, fn func(id storage.Partition, key, value []byte) error) error {
+func (s *Store) scan(txn *badger.Txn, prefix byte, fn func(id storage.Partition, version uint64, key, value []byte) error) error {
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{prefix}})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
@@ -61,7 +61,7 @@ func (s *Store) scan(txn *badger.Txn, prefix byte, fn func(id storage.Partition,
 		if err != nil {
 			return err
 		}
-		if err := item.Value(func(value []byte) error { return fn(id, key, value) }); err != nil {
+		if err := item.Value(func(value []byte) error { return fn(id, item.Version(), key, value) }); err != nil {
 			return fmt.Errorf("read the index of %s: %w", id, err)
 		}
 	}
@@ -69,12 +69,12 @@ func (s *Store) scan(txn *badger.Txn, prefix byte, fn func(id storage.Partition,
 }
 
 func (s *Store) loadPartitions(txn *badger.Txn, dropping map[storage.Partition]bool) error {
-	err := s.scan(txn, prefixPartition, func(id storage.Partition, _, value []byte) (err error) {
+	err := s.scan(txn, prefixPartition, func(id storage.Partition, _ uint64, _, value []byte) (err error) {
 		if dropping[id] {
 			return nil
 		}
 		p := &partition{id: id}
-		p.mu.start, p.mu.growing, err = decodePartitionValue(value)
+		p.created, p.mu.start, p.mu.growing, err = decodePartitionValue(value)
 		p.mu.exists = true
 		p.staged.known, p.staged.saved = true, p.mu.growing.Batches
 		s.mu.partitions[id] = p
@@ -83,9 +83,9 @@ func (s *Store) loadPartitions(txn *badger.Txn, dropping map[storage.Partition]b
 	if err != nil {
 		return err
 	}
-	err = s.scan(txn, prefixEpoch, func(id storage.Partition, key, value []byte) error {
+	err = s.scan(txn, prefixEpoch, func(id storage.Partition, version uint64, key, value []byte) error {
 		e, err := decodeEpoch(key, value)
-		if p := s.mu.partitions[id]; p != nil && err == nil {
+		if p := s.mu.partitions[id]; p != nil && err == nil && version >= p.created {
 			p.mu.epochs = storage.AddEpoch(p.mu.epochs, e.Epoch, e.StartOffset)
 		}
 		return err
@@ -93,9 +93,9 @@ func (s *Store) loadPartitions(txn *badger.Txn, dropping map[storage.Partition]b
 	if err != nil {
 		return err
 	}
-	return s.scan(txn, prefixSegment, func(id storage.Partition, key, value []byte) error {
+	return s.scan(txn, prefixSegment, func(id storage.Partition, version uint64, key, value []byte) error {
 		seg, err := decodeSegment(key, value)
-		if p := s.mu.partitions[id]; p != nil && err == nil && seg.LastOffset >= p.mu.start {
+		if p := s.mu.partitions[id]; p != nil && err == nil && version >= p.created && seg.LastOffset >= p.mu.start {
 			p.mu.sealed = append(p.mu.sealed, seg)
 		}
 		return err
@@ -132,6 +132,9 @@ func (s *Store) loadTail(it *badger.Iterator, p *partition) error {
 		b, err := decodeBatchKey(it.Item().Key())
 		if err != nil {
 			return fmt.Errorf("read the index of %s: %w", p.id, err)
+		}
+		if it.Item().Version() < p.created {
+			continue
 		}
 		addBatch(&p.mu.growing, b)
 		known = b.LastOffset + 1

@@ -95,7 +95,7 @@ func (l *batchLog) Trim(id storage.Partition, offset int64) error {
 				return fmt.Errorf("trim %s to %d: %w", id, offset, storage.ErrOutOfRange) // dropped meanwhile
 			}
 		}
-		left, err := s.recount(id, seg, offset)
+		left, err := s.recount(p, seg, offset)
 		if err != nil {
 			return err
 		}
@@ -105,10 +105,11 @@ func (l *batchLog) Trim(id storage.Partition, offset int64) error {
 }
 
 // recount accounts for what a start leaves of a sealed segment.
-func (s *Store) recount(id storage.Partition, seg storage.Segment, start int64) (left storage.Segment, err error) {
+func (s *Store) recount(p *partition, seg storage.Segment, start int64) (left storage.Segment, err error) {
+	id := p.id
 	txn := s.db.NewTransactionAt(maxVersion, false)
 	defer txn.Discard()
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: appendPartitionKey(nil, prefixBatch, id)})
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: appendPartitionKey(nil, prefixBatch, id), SinceTs: p.created - 1})
 	defer it.Close()
 	for it.Seek(appendBatchSeek(nil, id, seg.BaseOffset)); it.Valid(); it.Next() {
 		b, err := decodeBatchKey(it.Item().Key())

@@ -17,6 +17,7 @@ type badgerLogger struct {
 	fail func(err error)
 	// unreadable is told that a table was left out when the database opened.
 	unreadable func(what string)
+	onMessage  func(l *badgerLogger, msg string)
 }
 
 // harmless are beginnings of error lines that say nothing about writes. They
@@ -47,6 +48,9 @@ func (l *badgerLogger) Errorf(format string, args ...any) {
 }
 
 func (l *badgerLogger) Warningf(format string, args ...any) {
+	if l.onMessage != nil {
+		l.onMessage(l, fmt.Sprintf(format, args...))
+	}
 	if ce := l.log.Check(zap.DebugLevel, "database"); ce != nil {
 		ce.Write(zap.String("message", strings.TrimSpace(fmt.Sprintf(format, args...))))
 	}

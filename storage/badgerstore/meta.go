@@ -21,6 +21,9 @@ type metaStore struct {
 
 func (s *Store) openMeta(path string) (*metaStore, error) {
 	db, err := s.openBadger("meta", func(l badger.Logger) (*badger.DB, error) {
+		if err := prepareValueLog(path, metaValueLogFileBytes); err != nil {
+			return nil, err
+		}
 		return badger.Open(s.opts.metaOptions(path, l))
 	})
 	if err != nil {

@@ -44,7 +44,7 @@ type Options struct {
 	// back file by file, and a batch must fit into one. Default: a 16th of the
 	// disk, between 16 and 128 MB.
 	ValueLogFileBytes int64
-	// MemtableBytes is the memory for keys not yet in tables. Default: 4 MB.
+	// MemtableBytes is the memory for keys not yet in tables. Default: 8 MB.
 	MemtableBytes int64
 	// InlineBytes is the size from which a batch goes to the value log; smaller
 	// ones are kept beside their keys. Default: 512.
@@ -53,6 +53,9 @@ type Options struct {
 	// CollectShare is the share of its time that the collector of disk space
 	// may work while the disk is not short of it. Default: 0.25.
 	CollectShare float64
+
+	// onMessage sees Badger's messages before they are looked at; for tests.
+	onMessage func(l *badgerLogger, msg string)
 }
 
 const (
@@ -63,7 +66,7 @@ const (
 	defaultInFlight        = 4
 	defaultInFlightAlways  = 1
 	defaultStateBytes      = 16 << 20
-	defaultMemtableBytes   = 4 << 20
+	defaultMemtableBytes   = 8 << 20
 	defaultInlineBytes     = 512
 	defaultCollectShare    = 0.25
 
@@ -71,6 +74,10 @@ const (
 	maxValueLogFile = 128 << 20
 	maxReserve      = 1 << 30
 	reserveFiles    = 3
+
+	// levelZeroTables is how many memtables' worth of keys are compacted at a
+	// time: more cost less, and let garbage be known later.
+	levelZeroTables = 2
 
 	metaMemtableBytes     = 4 << 20
 	metaInlineBytes       = 128 << 10
@@ -135,9 +142,9 @@ func (o *Options) logOptions(dir string, logger badger.Logger) badger.Options {
 	b.ValueThreshold = o.InlineBytes
 	b.ValueLogFileSize = o.ValueLogFileBytes
 	b.BaseTableSize = 2 << 20
-	b.BaseLevelSize = 4 << 20
-	b.NumLevelZeroTables = 1
-	b.NumLevelZeroTablesStall = 8
+	b.BaseLevelSize = 16 << 20
+	b.NumLevelZeroTables = levelZeroTables
+	b.NumLevelZeroTablesStall = 16
 	b.NumMemtables = 3
 	return b
 }

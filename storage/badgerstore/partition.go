@@ -12,8 +12,13 @@ import (
 // staged is how the log will be when all that was given to Badger is durable,
 // and belongs to the committer; mu guards what is durable and may be seen.
 type partition struct {
-	id     storage.Partition
-	staged staged
+	id storage.Partition
+	// created is the version of the log database from which entries count as
+	// this partition's. Badger's collection may bring an entry back that was
+	// deleted while it ran; if that was another partition of the same name, this
+	// tells.
+	created uint64
+	staged  staged
 
 	// trim lets one Trim at a time look for its cut.
 	trim sync.Mutex

@@ -66,11 +66,11 @@ func (l *batchLog) Read(id storage.Partition, at storage.Position, dst []byte) (
 	r := readers.Get().(*reader)
 	defer r.free()
 	r.dst, r.n, r.skip = dst, 0, at.Skip
-	next, err := s.read(r, id, at.Base, start, end, true)
+	next, err := s.read(r, p, at.Base, start, end, true)
 	if errors.Is(err, errUnreadable) {
 		// A value that the collector moved at the wrong moment is found where it
 		// went; one that is corrupt is not.
-		next, err = s.read(r, id, next, start, end, next == at.Base)
+		next, err = s.read(r, p, next, start, end, next == at.Base)
 	}
 	switch {
 	case errors.Is(err, errUnreadable):
@@ -88,12 +88,12 @@ func outOfRange(id storage.Partition, at storage.Position) error {
 
 // read copies batches from the one at base on. With exact, there must be a
 // batch at base. It returns the batch that it could not read.
-func (s *Store) read(r *reader, id storage.Partition, base, start, end int64, exact bool) (at int64, err error) {
+func (s *Store) read(r *reader, p *partition, base, start, end int64, exact bool) (at int64, err error) {
 	txn := s.db.NewTransactionAt(maxVersion, false)
 	defer txn.Discard()
-	r.prefix = appendPartitionKey(r.prefix[:0], prefixBatch, id)
-	r.key = appendBatchSeek(r.key[:0], id, base)
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix})
+	r.prefix = appendPartitionKey(r.prefix[:0], prefixBatch, p.id)
+	r.key = appendBatchSeek(r.key[:0], p.id, base)
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix, SinceTs: p.created - 1})
 	defer it.Close()
 	for it.Seek(r.key); it.Valid(); it.Next() {
 		item := it.Item()
@@ -165,12 +165,12 @@ func (s *Store) list(r *reader, id storage.Partition, from int64, inside bool) (
 	defer txn.Discard()
 	r.prefix = appendPartitionKey(r.prefix[:0], prefixBatch, id)
 	r.infos = r.infos[:0]
-	if err := s.listForward(txn, r, id, from, end); err != nil {
+	if err := s.listForward(txn, r, p, from, end); err != nil {
 		return nil, err
 	}
 	if inside && (len(r.infos) == 0 || r.infos[0].BaseOffset != from) {
 		// from may lie inside the batch before it.
-		before, ok, err := s.before(txn, r, id, from)
+		before, ok, err := s.before(txn, r, p, from)
 		if err != nil {
 			return nil, err
 		}
@@ -183,14 +183,14 @@ func (s *Store) list(r *reader, id storage.Partition, from int64, inside bool) (
 	return r.infos, nil
 }
 
-func (s *Store) listForward(txn *badger.Txn, r *reader, id storage.Partition, from, end int64) error {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix})
+func (s *Store) listForward(txn *badger.Txn, r *reader, p *partition, from, end int64) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix, SinceTs: p.created - 1})
 	defer it.Close()
-	r.key = appendBatchSeek(r.key[:0], id, from)
+	r.key = appendBatchSeek(r.key[:0], p.id, from)
 	for it.Seek(r.key); it.Valid() && len(r.infos) < batchChunk; it.Next() {
 		b, err := decodeBatchKey(it.Item().Key())
 		if err != nil {
-			return fmt.Errorf("list batches of %s from %d: %w", id, from, err)
+			return fmt.Errorf("list batches of %s from %d: %w", p.id, from, err)
 		}
 		if b.BaseOffset >= end {
 			break
@@ -201,17 +201,17 @@ func (s *Store) listForward(txn *badger.Txn, r *reader, id storage.Partition, fr
 }
 
 // before returns the last batch that begins below offset.
-func (s *Store) before(txn *badger.Txn, r *reader, id storage.Partition, offset int64) (b storage.BatchInfo, ok bool, err error) {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix, Reverse: true})
+func (s *Store) before(txn *badger.Txn, r *reader, p *partition, offset int64) (b storage.BatchInfo, ok bool, err error) {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix, Reverse: true, SinceTs: p.created - 1})
 	defer it.Close()
-	r.key = appendBatchSeek(r.key[:0], id, offset)
+	r.key = appendBatchSeek(r.key[:0], p.id, offset)
 	it.Seek(r.key)
 	if !it.Valid() {
 		return b, false, nil
 	}
 	b, err = decodeBatchKey(it.Item().Key())
 	if err != nil {
-		return b, false, fmt.Errorf("find the batch of %s that holds %d: %w", id, offset, err)
+		return b, false, fmt.Errorf("find the batch of %s that holds %d: %w", p.id, offset, err)
 	}
 	return b, true, nil
 }

@@ -3,8 +3,10 @@ package badgerstore
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
@@ -20,6 +22,7 @@ type reaper struct {
 	wake chan struct{}
 	stop chan struct{}
 
+	look  atomic.Bool  // a sweep is wanted
 	drops atomic.Int32 // partitions in mu.dropping; a fast way to see that there are none
 
 	mu struct {
@@ -125,19 +128,85 @@ func (r *reaper) run() {
 		for !r.stopped() {
 			j, start, ok := r.next()
 			if !ok {
-				break
+				if !r.look.Swap(false) {
+					break
+				}
+				r.report(r.sweep())
+				continue
 			}
 			err := r.do(j, start)
 			if errors.Is(err, errStopped) {
 				return
 			}
-			if err != nil {
-				// What is left stays unreadable; the next start tries again.
-				r.s.log.Error("removing data", zap.Stringer("partition", j.partition), zap.Bool("drop", j.drop), zap.Error(err))
-			}
+			r.report(err)
 		}
 		r.s.collector.nudge()
 	}
+}
+
+// report logs what a job did not do. What it left stays unreadable; the next
+// start tries again.
+func (r *reaper) report(err error) {
+	if err != nil && !errors.Is(err, errStopped) {
+		r.s.log.Error("removing trimmed or dropped data", zap.Error(err))
+	}
+}
+
+// sweepSoon has the reaper look for deleted batches that came back. Badger's
+// collection of the value log reads a batch as live, and writes it again; if
+// compaction has thrown the batch and its deletion away between the two, it is
+// there again, below the start or in a partition that is gone: no harm, but
+// garbage that nothing would remove.
+func (r *reaper) sweepSoon() {
+	r.look.Store(true)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sweep looks at the first batch of every partition.
+func (r *reaper) sweep() error {
+	bound := r.s.version.Load()
+	orphans := r.leftovers()
+	for _, id := range orphans {
+		// Whoever writes this partition anew does so with later versions.
+		err := r.deleteAll(appendPartitionKey(nil, prefixBatch, id), func(item *badger.Item) verdict {
+			if item.Version() > bound {
+				return keep
+			}
+			return remove
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reaper) leftovers() (orphans []storage.Partition) {
+	txn := r.s.db.NewTransactionAt(maxVersion, false)
+	defer txn.Discard()
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{prefixBatch}})
+	defer it.Close()
+	for it.Rewind(); it.Valid() && !r.stopped(); {
+		key := it.Item().Key()
+		b, err := decodeBatchKey(key)
+		if err != nil {
+			it.Next()
+			continue
+		}
+		id, _ := decodePartitionKey(key) // a batch key has one
+		if p := r.s.partition(id); p == nil {
+			if !r.dropping(id) {
+				orphans = append(orphans, id)
+			}
+		} else if start, _ := p.bounds(); b.LastOffset < start {
+			r.trimmed(id, start)
+		}
+		it.Seek(appendBatchSeek(nil, id, math.MaxInt64))
+	}
+	return orphans
 }
 
 var errStopped = errors.New("stopped")
@@ -145,7 +214,7 @@ var errStopped = errors.New("stopped")
 func (r *reaper) do(j reapJob, start int64) error {
 	if j.drop {
 		for _, prefix := range []byte{prefixBatch, prefixSegment, prefixEpoch, prefixState, prefixPartition} {
-			if err := r.deleteAll(appendPartitionKey(nil, prefix, j.partition), func([]byte) verdict { return remove }); err != nil {
+			if err := r.deleteAll(appendPartitionKey(nil, prefix, j.partition), func(*badger.Item) verdict { return remove }); err != nil {
 				return err
 			}
 		}
@@ -155,7 +224,8 @@ func (r *reaper) do(j reapJob, start int64) error {
 	if r.dropping(j.partition) {
 		return nil
 	}
-	err := r.deleteAll(appendPartitionKey(nil, prefixBatch, j.partition), func(key []byte) verdict {
+	err := r.deleteAll(appendPartitionKey(nil, prefixBatch, j.partition), func(item *badger.Item) verdict {
+		key := item.Key()
 		b, err := decodeBatchKey(key)
 		if err != nil {
 			return keep
@@ -168,7 +238,8 @@ func (r *reaper) do(j reapJob, start int64) error {
 	if err != nil {
 		return err
 	}
-	err = r.deleteAll(appendPartitionKey(nil, prefixSegment, j.partition), func(key []byte) verdict {
+	err = r.deleteAll(appendPartitionKey(nil, prefixSegment, j.partition), func(item *badger.Item) verdict {
+		key := item.Key()
 		if len(key) != segmentKeyLen {
 			return keep
 		}
@@ -195,7 +266,8 @@ func (r *reaper) epochs(id storage.Partition) error {
 		first = p.mu.epochs[0].Epoch
 	}
 	p.mu.RUnlock()
-	return r.deleteAll(appendPartitionKey(nil, prefixEpoch, id), func(key []byte) verdict {
+	return r.deleteAll(appendPartitionKey(nil, prefixEpoch, id), func(item *badger.Item) verdict {
+		key := item.Key()
 		if len(key) != epochKeyLen {
 			return keep
 		}
@@ -215,7 +287,7 @@ const (
 )
 
 // deleteAll deletes the keys under prefix that judge says to.
-func (r *reaper) deleteAll(prefix []byte, judge func(key []byte) verdict) error {
+func (r *reaper) deleteAll(prefix []byte, judge func(item *badger.Item) verdict) error {
 	var from []byte
 	for {
 		if r.stopped() {
@@ -236,7 +308,7 @@ func (r *reaper) deleteAll(prefix []byte, judge func(key []byte) verdict) error 
 }
 
 // collect lists the next chunk of keys to delete.
-func (r *reaper) collect(prefix, from []byte, judge func(key []byte) verdict) (keys [][]byte, more bool) {
+func (r *reaper) collect(prefix, from []byte, judge func(item *badger.Item) verdict) (keys [][]byte, more bool) {
 	txn := r.s.db.NewTransactionAt(maxVersion, false)
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
@@ -245,12 +317,11 @@ func (r *reaper) collect(prefix, from []byte, judge func(key []byte) verdict) (k
 		from = prefix
 	}
 	for it.Seek(from); it.Valid(); it.Next() {
-		key := it.Item().Key()
-		switch judge(key) {
+		switch judge(it.Item()) {
 		case enough:
 			return keys, false
 		case remove:
-			keys = append(keys, append([]byte(nil), key...))
+			keys = append(keys, it.Item().KeyCopy(nil))
 		}
 		if len(keys) == reapChunk {
 			return keys, true
@@ -262,7 +333,7 @@ func (r *reaper) collect(prefix, from []byte, judge func(key []byte) verdict) (k
 func (r *reaper) deleteKeys(keys [][]byte) error {
 	limit := min(len(keys), int(r.s.db.MaxBatchCount())/2, int(r.s.db.MaxBatchSize())/(2*(batchKeyLen+entryOverhead)))
 	for len(keys) > 0 {
-		if err := r.s.failure(); err != nil {
+		if err := r.waitForSpace(); err != nil {
 			return err
 		}
 		n := min(limit, len(keys))
@@ -273,11 +344,31 @@ func (r *reaper) deleteKeys(keys [][]byte) error {
 				return err
 			}
 		}
-		if err := txn.CommitAt(r.s.nextVersion(), nil); err != nil {
+		if err := r.s.commitNow(txn); err != nil {
 			return err
 		}
 		r.s.stats.deleted.Add(uint64(n))
 		keys = keys[n:]
 	}
 	return nil
+}
+
+// spaceRetry is the time between two looks at a disk too full for deletions.
+const spaceRetry = time.Second
+
+// waitForSpace waits while there is not even room to delete.
+func (r *reaper) waitForSpace() error {
+	for {
+		err := r.s.refuseCleanup()
+		if !errors.Is(err, storage.ErrNoSpace) {
+			return err
+		}
+		t := time.NewTimer(spaceRetry)
+		select {
+		case <-r.stop:
+			t.Stop()
+			return errStopped
+		case <-t.C:
+		}
+	}
 }

@@ -119,7 +119,8 @@ func (l *batchLog) LoadState(id storage.Partition, name string) (storage.State, 
 	if ch, ok := s.states.get(stateKey{id, name}); ok {
 		return storage.State{Offset: ch.state.Offset, Data: bytes.Clone(ch.state.Data)}, true, nil
 	}
-	if s.reaper.dropping(id) || s.partition(id) == nil {
+	p := s.partition(id)
+	if p == nil || s.reaper.dropping(id) {
 		return storage.State{}, false, nil
 	}
 	txn := s.db.NewTransactionAt(maxVersion, false)
@@ -130,6 +131,9 @@ func (l *batchLog) LoadState(id storage.Partition, name string) (storage.State, 
 	}
 	if err != nil {
 		return storage.State{}, false, fmt.Errorf("load state %s of %s: %w", name, id, err)
+	}
+	if item.Version() < p.created {
+		return storage.State{}, false, nil
 	}
 	var st storage.State
 	err = item.Value(func(value []byte) (err error) {

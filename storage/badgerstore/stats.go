@@ -34,7 +34,7 @@ type Stats struct {
 type counters struct {
 	groups, synced, commits, batches, bytes atomic.Uint64
 	latency                                 [len(CommitBounds) + 1]atomic.Uint64
-	latencyNanos                            atomic.Int64
+	latencyNanos, lastGroup, freed          atomic.Int64
 	noSpace, refused, corrupt, deleted      atomic.Uint64
 	collected, reclaimed, dirSyncs          atomic.Uint64
 }
@@ -44,6 +44,7 @@ func (c *counters) group(g *group, d time.Duration, synced bool) {
 		return
 	}
 	c.groups.Add(1)
+	c.lastGroup.Store(time.Now().UnixNano())
 	if synced {
 		c.synced.Add(1)
 	}

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,10 +53,15 @@ type Store struct {
 
 	version       atomic.Uint64 // of the last transaction on the log database
 	inflightBytes atomic.Int64
-	liveBytes     atomic.Int64
-	liveBatches   atomic.Int64
-	stats         counters
-	failed        atomic.Pointer[error]
+	refusedNeed   atomic.Int64 // bytes that were last refused for want of space; 0 after a success
+	discard       struct {
+		sync.Mutex
+		version uint64
+	}
+	liveBytes   atomic.Int64
+	liveBatches atomic.Int64
+	stats       counters
+	failed      atomic.Pointer[error]
 
 	// alive is held for reading while a call uses the databases.
 	alive  sync.RWMutex
@@ -127,6 +133,9 @@ func (s *Store) openDatabases() error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.meta, metaErr = s.openMeta(metaPath) })
 	db, err := s.openBadger("log", func(l badger.Logger) (*badger.DB, error) {
+		if err := prepareValueLog(logPath, s.opts.ValueLogFileBytes); err != nil {
+			return nil, err
+		}
 		return badger.OpenManaged(s.opts.logOptions(logPath, l))
 	})
 	wg.Wait()
@@ -143,19 +152,22 @@ func (s *Store) openDatabases() error {
 func (s *Store) openBadger(name string, open func(badger.Logger) (*badger.DB, error)) (*badger.DB, error) {
 	var mu sync.Mutex
 	var leftOut string
-	logger := &badgerLogger{log: s.log.With(zap.String("database", name)), fail: s.fail, unreadable: func(what string) {
+	logger := &badgerLogger{log: s.log.With(zap.String("database", name)), fail: s.fail, onMessage: s.opts.onMessage, unreadable: func(what string) {
 		mu.Lock()
 		defer mu.Unlock()
 		leftOut = what
 	}}
 	db, err := open(logger)
+	if err != nil && strings.Contains(err.Error(), "checksum mismatch") {
+		return nil, fmt.Errorf("open the %s database: it is corrupt on disk: check the disk and restore the directory from a copy: %w", name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the %s database: %w", name, err)
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	if leftOut != "" {
-		return nil, errors.Join(fmt.Errorf("open the %s database: a table is corrupt on disk (%s): check the disk and restore the directory from a copy", name, leftOut), db.Close())
+		return nil, errors.Join(fmt.Errorf("open the %s database: it is corrupt on disk (%s): check the disk and restore the directory from a copy", name, leftOut), db.Close())
 	}
 	return db, nil
 }
@@ -179,8 +191,9 @@ func (s *Store) Log() storage.Log { return (*batchLog)(s) }
 // Meta returns the metadata map.
 func (s *Store) Meta() storage.Meta { return s.meta }
 
-// Health says why the store refuses writes, if it does.
-func (s *Store) Health() error { return s.refusal(0) }
+// Health says why the store refuses writes, if it does. After a refusal for
+// want of space, it tells whether there is room for that now.
+func (s *Store) Health() error { return s.refusal(s.refusedNeed.Load()) }
 
 // fail ends all writing. The first error is kept.
 func (s *Store) fail(err error) {
@@ -199,6 +212,27 @@ func (s *Store) failure() error {
 }
 
 func (s *Store) nextVersion() uint64 { return s.version.Add(1) }
+
+// commitNow commits a transaction beside those of the committer.
+func (s *Store) commitNow(txn *badger.Txn) error {
+	version := s.nextVersion()
+	if err := txn.CommitAt(version, nil); err != nil {
+		return err
+	}
+	s.committed(version)
+	return nil
+}
+
+// committed says that a transaction has ended. Badger may now forget what it
+// has replaced or deleted; nobody reads old versions.
+func (s *Store) committed(version uint64) {
+	s.discard.Lock()
+	defer s.discard.Unlock()
+	if version > s.discard.version {
+		s.discard.version = version
+		s.db.SetDiscardTs(version)
+	}
+}
 
 // enter is the beginning of a call that uses the databases, and leave its end.
 func (s *Store) enter() bool {
@@ -244,6 +278,7 @@ func (s *Store) eachPartition(fn func(p *partition)) {
 func (s *Store) freed(bytes, batches int64) {
 	s.liveBytes.Add(-bytes)
 	s.liveBatches.Add(-batches)
+	s.stats.freed.Add(bytes)
 }
 
 // refuseLate answers appends that came after the end.

@@ -27,8 +27,9 @@ func (m coreMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeB
 
 func (m coreMetrics) Collect(ch chan<- prometheus.Metric) {
 	e, s := emit(ch), m.core.Partitions.Stats()
-	e.counter("log_batches_appended_total", "Record batches appended.", float64(s.Batches))
-	e.counter("log_bytes_appended_total", "Bytes of record batches appended.", float64(s.Bytes))
+	e.counter("produced_batches_total", "Record batches appended, those of internal topics included.", float64(s.Batches))
+	e.counter("produced_bytes_total", "Bytes of record batches appended.", float64(s.Bytes))
+	e.counter("fetched_bytes_total", "Bytes of record batches handed to consumers.", float64(s.Fetched))
 	e.counter("log_batches_refused_total", "Record batches that were refused.", float64(s.Refused))
 	e.counter("log_batches_duplicate_total", "Repeated batches of idempotent producers that were answered as the first.", float64(s.Duplicates))
 	e.counter("log_batches_corrupt_total", "Record batches found on disk that cannot be read.", float64(s.Corrupt))
