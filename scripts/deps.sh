@@ -4,7 +4,8 @@
 #   scripts/deps.sh [build|kcat|java]...     default: all of them
 #
 #   build   make, git and a C compiler (the race detector links with one)
-#   kcat    the librdkafka client of the integration tests
+#   kcat    the librdkafka client of the integration tests, and strace, with which
+#           they make system calls fail
 #   java    a Java runtime and Maven, and Apache Kafka's own jars, for tests with
 #           the Java clients and for the comparison with Apache Kafka
 #
@@ -45,7 +46,11 @@ missing_packages() {
         have git || echo "git|git|git"
         have "$(go env CC)" || echo "gcc libc6-dev|gcc|a C compiler"
         ;;
-      kcat) have kcat || echo "kcat|kcat|kcat" ;;
+      kcat)
+        have kcat || echo "kcat|kcat|kcat"
+        # Makes an fsync of the server fail, for a test; only Linux has it.
+        [ "$(uname)" != Linux ] || have strace || echo "strace|strace|strace"
+        ;;
       java)
         [ "$(java_major)" -ge "$java_wanted" ] ||
           echo "default-jre-headless|openjdk|a Java runtime, version $java_wanted or newer"

@@ -97,23 +97,3 @@ func noStackTrace(t testing.TB, out string) {
 		t.Errorf("a stack trace where a sentence should be:\n%s", out)
 	}
 }
-
-// A failed fsync stops acknowledgements and turns health red. The binary has
-// no way yet to have one fail on request; the store's own tests cover it.
-func TestFailedFsync(t *testing.T) {
-	hook := os.Getenv("STREAMWEIR_TEST_FSYNC_HOOK")
-	if hook == "" {
-		t.Skip("the server offers no hook to make fsync fail; storage/badgerstore tests it with a file system that fails")
-	}
-	s := harness.Start(t, harness.Env(hook, "1"))
-	topic := harness.Topic(t, s, 1)
-	if err := put(harness.Context(t, harness.Long), writer(t, s, topic), []byte("v")); err == nil {
-		t.Error("acknowledged although fsync fails")
-	}
-	harness.Eventually(t, harness.Long, "health is red", func() error {
-		if status, body := s.Get(t, "/healthz"); status == 200 {
-			return fmt.Errorf("/healthz: %s", body)
-		}
-		return nil
-	})
-}
