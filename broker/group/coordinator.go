@@ -196,12 +196,12 @@ func (c *Coordinator) newStep() *step {
 // finish does what the shard asked for, and lets go of the seat's lock before
 // anything that leaves this package is called.
 func (c *Coordinator) finish(s *seat, sh *shard, st *step) {
-	replies := 0
+	others := 0 // actions for after the lock
 	for i := range st.actions {
 		a := &st.actions[i]
 		switch a.kind {
-		case actReply:
-			replies++
+		case actReply, actNote:
+			others++
 		case actAppend:
 			c.appends.Add(1)
 			s.queue = append(s.queue, queued{sh, a.entry})
@@ -223,11 +223,14 @@ func (c *Coordinator) finish(s *seat, sh *shard, st *step) {
 	if wake {
 		c.alarm.at(next)
 	}
-	if replies > 0 {
-		for i := range st.actions {
-			if f := st.actions[i].reply; f != nil {
-				f()
-			}
+	for i := 0; others > 0; i++ {
+		switch a := &st.actions[i]; a.kind {
+		case actReply:
+			a.reply()
+			others--
+		case actNote:
+			c.logger.Info(a.note.text, a.note.fields...)
+			others--
 		}
 	}
 	clear(st.actions)

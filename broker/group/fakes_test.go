@@ -68,16 +68,6 @@ func (l *fakeLog) setFail(err error) {
 	l.fail = err
 }
 
-func (l *fakeLog) waiting() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for _, h := range l.held {
-		n += len(h)
-	}
-	return n
-}
-
 // release ends all held appends, in order.
 func (l *fakeLog) release() {
 	l.mu.Lock()

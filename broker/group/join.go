@@ -213,7 +213,7 @@ func (g *classicGroup) admit(st *step, j *joining, id string) {
 	}
 	g.addMember(m)
 	st.set(&m.session, g.shard.cfg.NewMemberJoinTimeout)
-	g.rebalanceOrComplete(st)
+	g.rebalanceOrComplete(st, "a member joined")
 }
 
 // joinAgain serves a member that is in the group already: it follows a
@@ -235,7 +235,11 @@ func (g *classicGroup) joinAgain(st *step, j *joining) {
 		// A leader that joins a stable group again wants to assign anew:
 		// topics may have changed in a way that no subscription shows.
 		g.update(st, m, j)
-		g.rebalanceOrComplete(st)
+		why := "a member joined again with other metadata"
+		if leads {
+			why = "the leader joined again"
+		}
+		g.rebalanceOrComplete(st, why)
 	}
 }
 
@@ -269,13 +273,13 @@ func (g *classicGroup) replaceStatic(st *step, j *joining, old *member, id strin
 	switch g.state {
 	case Stable:
 		if g.selectProtocol() != g.protocol {
-			g.rebalanceOrComplete(st)
+			g.rebalanceOrComplete(st, "a static member came back with another protocol")
 			return
 		}
 		g.store(st, &takeover{group: g, member: m, was: was, leader: leader, generation: g.generation}, (*member).currentAssignment)
 	case CompletingRebalance:
 		// The leader may be assigning to the old id: it has to do so again.
-		g.prepareRebalance(st)
+		g.prepareRebalance(st, "a static member came back")
 	default:
 		g.maybeCompleteJoin(st)
 	}

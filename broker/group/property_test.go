@@ -30,6 +30,7 @@ func TestRandomEvents(t *testing.T) {
 			"deleteOffsets": w.deletesOffsets,
 			"append ends":   w.appendEnds,
 			"time":          w.timePasses,
+			"settle":        w.settles,
 			"restart":       w.restarts,
 			"":              w.check,
 		})

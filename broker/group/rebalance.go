@@ -3,19 +3,21 @@ package group
 import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
 )
 
 // rebalanceOrComplete begins a rebalance, or goes on with the one under way.
 // It returns the append that this caused, if any.
-func (g *classicGroup) rebalanceOrComplete(st *step) *entry {
+func (g *classicGroup) rebalanceOrComplete(st *step, why string) *entry {
 	if g.canRebalance() {
-		return g.prepareRebalance(st)
+		return g.prepareRebalance(st, why)
 	}
 	return g.maybeCompleteJoin(st)
 }
 
-// prepareRebalance asks all members to join again.
-func (g *classicGroup) prepareRebalance(st *step) *entry {
+// prepareRebalance asks all members to join again; why is for the log.
+func (g *classicGroup) prepareRebalance(st *step, why string) *entry {
+	st.note(g, "a group rebalances", zap.String("why", why), zap.Stringer("state", g.state))
 	if g.state == CompletingRebalance {
 		g.resetAssignments(st, kerr.RebalanceInProgress)
 	}
@@ -69,6 +71,7 @@ func (g *classicGroup) completeJoin(st *step) *entry {
 	st.cancel(&g.joinTimer)
 	for i := 0; i < len(g.order); {
 		if m := g.order[i]; m.join == nil && m.instance == nil {
+			st.note(g, "a member did not join again within the rebalance timeout", zap.String("member", m.id), zap.String("client", m.clientID))
 			g.removeMember(st, m)
 			continue
 		}
@@ -85,6 +88,7 @@ func (g *classicGroup) completeJoin(st *step) *entry {
 		g.protocol, g.leader = "", ""
 		g.learnSubscriptions()
 		g.to(st.now, Empty)
+		st.note(g, "a group is empty")
 		return g.store(st, &emptied{group: g}, (*member).currentAssignment)
 	}
 	g.protocol = g.selectProtocol()
@@ -123,12 +127,13 @@ func (g *classicGroup) syncExpired(st *step) {
 	}
 	for i := 0; i < len(g.order); {
 		if m := g.order[i]; m.pendingSync {
+			st.note(g, "a member did not ask for its assignment within the rebalance timeout", zap.String("member", m.id), zap.String("client", m.clientID))
 			g.removeMember(st, m)
 			continue
 		}
 		i++
 	}
-	g.prepareRebalance(st)
+	g.prepareRebalance(st, "members did not ask for their assignment")
 }
 
 // endSync ends the wait for SyncGroups.

@@ -213,7 +213,7 @@ func (s *shard) loaded(st *step) {
 			st.set(&m.session, m.sessionTimeout)
 		}
 		if len(g.members) > s.cfg.MaxGroupSize {
-			g.prepareRebalance(st) // group.max.size was lowered: some are to go
+			g.prepareRebalance(st, "it has more members than group.max.size allows")
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
 )
 
 // heartbeat serves Heartbeat.
@@ -42,6 +43,8 @@ func (g *classicGroup) sessionExpired(st *step, id string) {
 	if m == nil || m.excused() {
 		return
 	}
+	st.note(g, "a member was silent for longer than its session timeout", zap.String("member", m.id), zap.String("client", m.clientID),
+		zap.Duration("session_timeout", m.sessionTimeout))
 	g.removeMember(st, m)
 	g.afterRemoval(st)
 }
@@ -49,7 +52,7 @@ func (g *classicGroup) sessionExpired(st *step, id string) {
 // afterRemoval goes on after a member went away by itself.
 func (g *classicGroup) afterRemoval(st *step) {
 	if g.state == Stable || g.state == CompletingRebalance {
-		g.prepareRebalance(st)
+		g.prepareRebalance(st, "a member was silent")
 		return
 	}
 	g.maybeCompleteJoinNow(st)
@@ -90,7 +93,7 @@ func (s *shard) leave(st *step, req *kmsg.LeaveGroupRequest, reply func(*kmsg.Le
 	var e *entry
 	if left {
 		if g.state == Stable || g.state == CompletingRebalance {
-			e = g.prepareRebalance(st)
+			e = g.prepareRebalance(st, "members left")
 		} else {
 			e = g.maybeCompleteJoin(st)
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"go.uber.org/zap"
 )
 
 // A step is one event on its way through a shard: when it happened, and the
@@ -20,6 +21,7 @@ const (
 	actAppend                   // give entry to the log; report back with shard.appended
 	actSet                      // fire timer at at, in place of any earlier setting
 	actCancel                   // do not fire timer
+	actNote                     // tell the operator
 )
 
 type action struct {
@@ -28,6 +30,18 @@ type action struct {
 	entry *entry
 	timer *timer
 	at    time.Time
+	note  *note
+}
+
+// A note is news of a group for the server's log.
+type note struct {
+	text   string
+	fields []zap.Field
+}
+
+func (st *step) note(g *classicGroup, text string, fields ...zap.Field) {
+	fields = append(fields, zap.String("group", g.id), zap.Int32("generation", g.generation), zap.Int("members", len(g.members)))
+	st.actions = append(st.actions, action{kind: actNote, note: &note{text, fields}})
 }
 
 func (st *step) reply(f func())  { st.actions = append(st.actions, action{kind: actReply, reply: f}) }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
 )
 
 func sendSync(st *step, p *parkedSync, resp *kmsg.SyncGroupResponse) {
@@ -110,6 +111,7 @@ func (e *stabilized) durable(s *shard, st *step, _ int64) {
 	}
 	g.to(st.now, Stable)
 	s.stats.Rebalances++
+	st.note(g, "a group is stable", zap.String("protocol", g.protocol), zap.String("leader", g.leader))
 	for _, m := range g.order {
 		if g.answerSync(st, m, g.assigned(m)) {
 			st.set(&m.session, m.sessionTimeout)
@@ -126,5 +128,5 @@ func (e *stabilized) failed(s *shard, st *step, err *kerr.Error) {
 		return
 	}
 	g.resetAssignments(st, err)
-	g.prepareRebalance(st)
+	g.prepareRebalance(st, "its assignment could not be stored: "+err.Message)
 }
