@@ -6,6 +6,7 @@ package broker
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -89,8 +90,8 @@ func (c *Core) Config() *config.Config { return c.Topics.Config() }
 // NodeID is the id of this broker.
 func (c *Core) NodeID() int32 { return c.Topics.Config().NodeID }
 
-// Health is nil, or why the broker takes no writes.
-func (c *Core) Health() error { return c.store.Health() }
+// Health is nil, or why the broker cannot do all of its work.
+func (c *Core) Health() error { return errors.Join(c.store.Health(), groupsHealth(c.Groups)) }
 
 // Usage says how full the storage is.
 func (c *Core) Usage() storage.Usage { return c.store.Usage() }

@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -64,6 +66,18 @@ func closeGroups(c *group.Coordinator) error {
 
 // groupsClosing bounds the wait for commits that are on their way to the log.
 const groupsClosing = 10 * time.Second
+
+// groupsHealth is nil, or names the groups that cannot be read. The error of the
+// first partition stands for the others: they are all in the server's log.
+func groupsHealth(c *group.Coordinator) error {
+	failed := c.Failed()
+	if len(failed) == 0 {
+		return nil
+	}
+	p := slices.Min(slices.Collect(maps.Keys(failed)))
+	return fmt.Errorf("the groups in %d of the partitions of %s have no coordinator; the first is %d: %w",
+		len(failed), topic.ConsumerOffsets, p, failed[p])
+}
 
 // groupLog is __consumer_offsets for the group coordinator.
 type groupLog struct {

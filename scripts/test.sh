@@ -4,8 +4,9 @@
 #
 #   scripts/test.sh lint|unit|integration...
 #
-# The integration tests find the binary under test in STREAMWEIR_BIN; it is
-# built here with the race detector unless that variable is already set.
+# The integration tests find the binary under test in STREAMWEIR_BIN, built with
+# the race detector, and in STREAMWEIR_PLAIN_BIN the same without it, for tests
+# that measure. What is not set already is built here.
 # UNIT_TIMEOUT and INTEGRATION_TIMEOUT bound each package's tests.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -22,6 +23,10 @@ integration() {
   if [ -z "${STREAMWEIR_BIN:-}" ]; then
     make --no-print-directory build-race
     export STREAMWEIR_BIN=$root/bin/streamweir-race
+  fi
+  if [ -z "${STREAMWEIR_PLAIN_BIN:-}" ]; then
+    make --no-print-directory build
+    export STREAMWEIR_PLAIN_BIN=$root/bin/streamweir
   fi
   # -count=1: go test does not see that the binary under test has changed.
   CGO_ENABLED=1 go test -race -count=1 -timeout "${INTEGRATION_TIMEOUT:-14m}" ./integration/...

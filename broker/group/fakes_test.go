@@ -1,6 +1,7 @@
 package group
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"testing"
@@ -185,12 +186,20 @@ func testCoordinator(t testing.TB, log Log, clock Clock, change func(*Config)) *
 		t.Fatal(err)
 	}
 	<-c.Load(allPartitions(cfg.Partitions)...)
+	shutDownAtEnd(t, c)
+	return c
+}
+
+// shutDownAtEnd lets the coordinator end with the test. Tests end held appends
+// before that.
+func shutDownAtEnd(t testing.TB, c *Coordinator) {
 	t.Cleanup(func() {
-		if err := c.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := c.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
 	})
-	return c
 }
 
 func allPartitions(n int32) []int32 {

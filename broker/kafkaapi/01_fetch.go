@@ -134,6 +134,8 @@ func (p *fetchPlan) diverging(part *fetchPart) bool {
 
 // await answers when min_bytes have come, or the time is over.
 func (f *fetch) await(plans []fetchPlan, wait time.Duration) {
+	// What waits takes no share of the memory for requests.
+	f.k.frame.release()
 	need := int64(f.req.MinBytes)
 	for i := range plans {
 		need -= int64(plans[i].Bytes)
@@ -207,6 +209,10 @@ func (f *fetch) fill(rp *kmsg.FetchResponseTopicPartition, p *fetchPlan) {
 	rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = -1, -1, -1
 	if p.err != nil {
 		rp.ErrorCode = errorCode(p.err)
+		if f.k.version <= 5 && rp.ErrorCode == kerr.KafkaStorageError.Code {
+			// Clients of that age do not know the code and would not try again.
+			rp.ErrorCode = kerr.NotLeaderForPartition.Code
+		}
 		return
 	}
 	rp.HighWatermark = p.Offsets.High

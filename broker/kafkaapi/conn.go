@@ -101,19 +101,12 @@ func (c *conn) abandon() {
 // read takes requests until the connection ends.
 func (c *conn) read() {
 	defer func() {
-		if r := recover(); r != nil {
-			// A request that a handler cannot take is a bug of ours; it costs
-			// its client the connection and nobody else anything.
-			c.s.metrics.panics.Inc()
-			c.log.Error("a request made its handler panic; the connection is closed",
-				zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
-			c.close()
-		}
 		c.mu.Lock()
 		c.ended = true
 		c.work.Broadcast()
 		c.mu.Unlock()
 	}()
+	defer c.recovered()
 	br := bufio.NewReaderSize(c.nc, 4096)
 	for {
 		if err := c.next(br); err != nil {
@@ -128,6 +121,22 @@ func (c *conn) read() {
 			return
 		}
 	}
+}
+
+// recovered ends the connection after a panic. A request that we cannot take is
+// a bug of ours; it costs its client the connection and nobody else anything.
+func (c *conn) recovered() {
+	if r := recover(); r != nil {
+		c.s.metrics.panics.Inc()
+		c.log.Error("a request made its handler panic; the connection is closed",
+			zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+		c.close()
+	}
+}
+
+// idleTime is connections.max.idle.ms, negative for no limit.
+func (c *conn) idleTime() time.Duration {
+	return time.Duration(c.s.cfg.ConnectionsMaxIdleMs) * time.Millisecond
 }
 
 // errAfterAnswers ends a connection once what is under way was answered.
@@ -168,10 +177,9 @@ func (c *conn) next(br *bufio.Reader) error {
 // are under way is not idle.
 func (c *conn) nextSize(br *bufio.Reader) (int32, error) {
 	var size [4]byte
-	idle := time.Duration(c.s.cfg.ConnectionsMaxIdleMs) * time.Millisecond
 	for {
 		if br.Buffered() < 4 {
-			c.setReadDeadline(idle)
+			c.setReadDeadline(c.idleTime())
 		}
 		_, err := br.Peek(4)
 		var ne net.Error
@@ -198,7 +206,11 @@ func (c *conn) nextSize(br *bufio.Reader) (int32, error) {
 func (c *conn) setReadDeadline(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.draining {
+	switch {
+	case c.draining:
+	case d < 0:
+		c.nc.SetReadDeadline(time.Time{})
+	default:
 		c.nc.SetReadDeadline(time.Now().Add(d))
 	}
 }

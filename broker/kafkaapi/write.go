@@ -29,6 +29,7 @@ const (
 // and everything is answered, or the connection ends.
 func (c *conn) write() {
 	defer c.close()
+	defer c.recovered()
 	w := &vector{c: c}
 	for {
 		k := c.first(w)
@@ -141,7 +142,9 @@ func (w *vector) flush() error {
 	if w.bytes() == 0 {
 		return nil
 	}
-	w.c.nc.SetWriteDeadline(time.Now().Add(time.Duration(w.c.s.cfg.ConnectionsMaxIdleMs) * time.Millisecond))
+	if idle := w.c.idleTime(); idle >= 0 {
+		w.c.nc.SetWriteDeadline(time.Now().Add(idle))
+	}
 	if len(w.cuts) == 0 {
 		_, err := w.c.nc.Write(w.out)
 		w.c.s.metrics.bytesOut.Add(float64(len(w.out)))

@@ -127,6 +127,7 @@ func (r *Reader) Next(max int) ([][]byte, error) {
 	if r.left == 0 {
 		return nil, nil
 	}
+	before := r.left
 	if r.check.at != 0 || !r.fromMemory(max) {
 		if err := r.fromStore(max); err != nil {
 			return nil, err
@@ -137,6 +138,7 @@ func (r *Reader) Next(max int) ([][]byte, error) {
 	if r.left < 0 || r.left == 0 && (r.check.base != r.next || r.check.at != 0) {
 		return nil, fmt.Errorf("the log of %s changed before offset %d while it was sent: %w", r.p.id, r.next, storage.ErrOutOfRange)
 	}
+	r.p.m.stats.fetched.Add(int64(before - r.left))
 	return r.bufs, nil
 }
 

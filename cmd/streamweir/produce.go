@@ -75,7 +75,7 @@ broker before they count; the last line says how many were.`,
 	flags.BoolVar(&f.keepPartition, "keep-partition", false, "with --input json: send each record to the partition that it names")
 	flags.StringVarP(&f.codec, "compression", "z", "none", "compression: none, gzip, snappy, lz4, zstd")
 	flags.StringVar(&f.acks, "acks", string(produce.AcksAll), "who must have a record before it counts: all, 1 (the leader), 0 (nobody); all is idempotent")
-	flags.DurationVar(&f.timeout, "delivery-timeout", defaultDeliveryTimeout, "how long one record may take, retries included")
+	flags.DurationVar(&f.timeout, "delivery-timeout", defaultDeliveryTimeout, "give up when records wait and nothing is acknowledged for so long")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "do not stop at the first record that fails")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no progress and no summary, only errors")
 	complete(cmd, "input", f.input.Names()...)
@@ -95,7 +95,7 @@ func runProduce(cmd *cobra.Command, conn *connection, f *produceFlags, topic str
 	var limit atomic.Int32
 	limit.Store(produce.DefaultMaxRecordBytes)
 	delivery := produce.Delivery{
-		Codec: f.codec, Acks: produce.Acks(f.acks), Timeout: f.timeout, BatchBytes: &limit,
+		Codec: f.codec, Acks: produce.Acks(f.acks), BatchBytes: &limit,
 		Partitioned: f.partition != produce.AnyPartition || f.keepPartition,
 	}
 	opts, err := delivery.Options()
@@ -122,7 +122,7 @@ func runProduce(cmd *cobra.Command, conn *connection, f *produceFlags, topic str
 	}
 	limit.Store(produce.MaxRecordBytes(ctx, cl, topic))
 	parsing.MaxRecordBytes, parsing.Partitions = int(limit.Load()), partitions
-	job := &produce.Job{Topic: topic, Inputs: inputs, Parsing: parsing, KeepGoing: f.keepGoing}
+	job := &produce.Job{Topic: topic, Inputs: inputs, Parsing: parsing, KeepGoing: f.keepGoing, Patience: f.timeout}
 	println := func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 	if !f.quiet && output.IsTerminal(cmd.ErrOrStderr()) && !output.IsTerminal(inputs[0].Source) {
 		bar := produce.NewBar(cmd.ErrOrStderr())

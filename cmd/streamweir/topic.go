@@ -114,7 +114,7 @@ func newTopicDelete(conn *connection) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			if !*yes {
-				question := fmt.Sprintf("Delete %s and everything in them?", strings.Join(quoteAll(names), ", "))
+				question := fmt.Sprintf("Delete %s and every record there?", strings.Join(quoteAll(names), ", "))
 				if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 					return err
 				}

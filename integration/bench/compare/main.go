@@ -197,7 +197,7 @@ func parseFlags(args []string) (*config, error) {
 	flags.StringVar(&scenarioNames, "scenarios", "", "which scenarios, separated by commas (default: all)")
 	flags.IntVar(&c.rounds, "rounds", 3, "how often each scenario runs on each system")
 	flags.DurationVar(&c.measure, "time", 8*time.Second, "measured time of a run")
-	flags.DurationVar(&c.warmup, "warmup", 3*time.Second, "the same load before it, unmeasured")
+	flags.DurationVar(&c.warmup, "warmup", 5*time.Second, "the same load before it, unmeasured")
 	flags.DurationVar(&c.idle, "idle", 5*time.Second, "how long a broker rests before its idle memory is read, and again for its idle CPU")
 	flags.Float64Var(&gigabytes, "gb", 4, "end warm-up and measurement of a produce run after so many GB (1e9 bytes) each")
 	flags.IntVar(&c.inFlight, "in-flight", 5, "produce requests on the way on each connection")

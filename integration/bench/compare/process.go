@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,7 +38,7 @@ func startProcess(dir string, env []string, argv ...string) (*process, error) {
 	}
 	defer logFile.Close() // the child has its own descriptor
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(cleanEnviron(), env...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = ownGroup()
 	if err := cmd.Start(); err != nil {
@@ -49,6 +50,12 @@ func startProcess(dir string, env []string, argv ...string) (*process, error) {
 		close(p.exited)
 	}()
 	return p, nil
+}
+
+// cleanEnviron is the environment without settings of Streamweir: it runs with
+// what the table says and nothing else.
+func cleanEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "STREAMWEIR_") })
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }

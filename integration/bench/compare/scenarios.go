@@ -55,7 +55,12 @@ func stream(l load, title string) func(context.Context, *config, *broker, time.D
 		if err != nil {
 			return nil, err
 		}
-		return append(written.metrics(title), read.metrics(title+", catch-up fetch")...), nil
+		all := append(written.metrics(title), read.metrics(title+", catch-up fetch")...)
+		memory, err := anonymousMemory(b.proc.pid())
+		if errors.Is(err, errNotHere) {
+			return all, nil
+		}
+		return append(all, metric{title + ", catch-up fetch", "anonymous memory after it MB", float64(memory) / 1e6, 0, forComparison}), err
 	}
 }
 

@@ -76,6 +76,9 @@ func Open(ctx context.Context, cfg Config, opts ...kgo.Opt) (*Cluster, error) {
 		kgo.ClientID(cfg.ClientID),
 		kgo.SoftwareNameAndVersion("streamweir", softwareVersion(cfg.Version)),
 		kgo.DialTimeout(cfg.Timeout),
+		// How soon a lost broker is looked for again; the client's default
+		// of seconds is for services, not for somebody who waits.
+		kgo.MetadataMinAge(metadataMinAge),
 		// Group requests keep their own, longer limits: a join waits for others.
 		kgo.RetryTimeoutFn(func(key int16) time.Duration {
 			if isGroupSession(key) {
@@ -108,6 +111,7 @@ func (c *Cluster) Limit(ctx context.Context) (context.Context, context.CancelFun
 }
 
 const (
+	metadataMinAge    = 250 * time.Millisecond
 	maxTimeoutMillis  = 1<<31 - 1
 	groupRetryTimeout = 45 * time.Second
 )

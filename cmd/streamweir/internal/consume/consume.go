@@ -28,8 +28,8 @@ const (
 	writeBuffer = 256 << 10
 
 	// fetchMaxBytes and fetchMaxPartitionBytes bound what one fetch brings.
-	fetchMaxBytes          = 16 << 20
-	fetchMaxPartitionBytes = 4 << 20
+	fetchMaxBytes          = 8 << 20
+	fetchMaxPartitionBytes = 1 << 20
 	// concurrentFetches bounds the fetches buffered in memory.
 	concurrentFetches = 2
 
@@ -37,9 +37,12 @@ const (
 	discoverEvery = 5 * time.Second
 
 	// quietLimit is how long nothing may arrive before a reader that wants
-	// to stop at an end takes it that nothing is left: the last offsets of
-	// a compacted partition may belong to no record.
-	quietLimit = 5 * time.Second
+	// to stop at an end looks whether anything is left.
+	quietLimit = time.Second
+
+	// emptyLimit is how long a member of a group may be without partitions
+	// before it takes it that there are none for it.
+	emptyLimit = 10 * time.Second
 
 	// followLimit is how long a follower waits in one poll; it then polls
 	// again.
@@ -93,6 +96,8 @@ type run struct {
 	written int64
 	stops   *stops
 	watch   *client.Watcher
+	// emptySince is when we were first seen in the group without partitions.
+	emptySince time.Time
 	// unmarked are the last records written of each partition that the group
 	// has not been told of yet: only what has left the buffer may be committed.
 	unmarked map[position.Partition]*kgo.Record
@@ -229,7 +234,7 @@ func (r *run) start(ctx context.Context, ps []position.Partition) error {
 			if at >= end {
 				continue // nothing to read here
 			}
-			r.stops.set(p, end)
+			r.stops.set(p, at, end)
 		}
 		add(begin, p, kgo.NewOffset().At(at))
 	}
@@ -405,16 +410,13 @@ func (r *run) next(ctx context.Context) (kgo.Fetches, error) {
 }
 
 // nothingLeft is asked when nothing has arrived for a while. It is true where
-// every open stop is within what the log already holds: then no record is
-// left before it.
+// the logs reach every open stop, and hold no record before it that is not
+// written.
 func (r *run) nothingLeft(ctx context.Context) (bool, error) {
-	open := r.stops.open()
-	if len(open) == 0 && r.job.Group != "" {
-		if _, generation := r.cl.GroupMetadata(); generation < 0 {
-			return false, nil // still joining
-		}
-		r.job.Note(fmt.Sprintf("group %q has more members than partitions: there is nothing for this one", r.job.Group))
+	if r.job.Group != "" && !r.stops.assigned() {
+		return r.noneForUs(), nil
 	}
+	open := r.stops.open()
 	ps := make([]position.Partition, 0, len(open))
 	for p := range open {
 		ps = append(ps, p)
@@ -423,12 +425,33 @@ func (r *run) nothingLeft(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for p, stop := range open {
-		if stop > bounds[p].End {
+	for p, s := range open {
+		if s.before > bounds[p].End {
 			return false, nil
+		}
+		left, err := prober{cl: r.admin, stable: r.job.Stable}.left(ctx, p, s)
+		if left || err != nil {
+			return false, err
 		}
 	}
 	return true, nil
+}
+
+// noneForUs is true when the group has been joined and has given us nothing
+// for some time: it has more members than partitions.
+func (r *run) noneForUs() bool {
+	if _, generation := r.cl.GroupMetadata(); generation < 0 {
+		r.emptySince = time.Time{}
+		return false
+	}
+	if r.emptySince.IsZero() {
+		r.emptySince = time.Now()
+	}
+	if time.Since(r.emptySince) < emptyLimit {
+		return false
+	}
+	r.job.Note(fmt.Sprintf("group %q has more members than partitions: there is nothing for this one", r.job.Group))
+	return true
 }
 
 func (r *run) fetchError(fetches kgo.Fetches) error {

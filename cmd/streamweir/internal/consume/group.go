@@ -111,7 +111,7 @@ func (r *run) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Off
 			continue
 		}
 		if end := bounds[p].End; at < end {
-			r.stops.set(p, end)
+			r.stops.set(p, at, end)
 		} else {
 			r.stops.finish(p)
 		}

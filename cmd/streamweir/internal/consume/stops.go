@@ -13,9 +13,9 @@ import (
 // hence the lock.
 type stops struct {
 	mu     sync.Mutex
-	before map[position.Partition]int64 // still to be reached
-	past   map[position.Partition]bool  // reached
-	known  bool                         // it has been worked out which partitions there are
+	before map[position.Partition]stop // still to be reached
+	past   map[position.Partition]bool // reached
+	known  bool                        // it has been worked out which partitions there are
 
 	// reached ends once all stops are: it wakes a poll that waits for
 	// records which are not going to come.
@@ -24,7 +24,7 @@ type stops struct {
 }
 
 func newStops() *stops {
-	s := &stops{before: make(map[position.Partition]int64), past: make(map[position.Partition]bool)}
+	s := &stops{before: make(map[position.Partition]stop), past: make(map[position.Partition]bool)}
 	s.reached, s.signal = context.WithCancel(context.Background())
 	return s
 }
@@ -44,12 +44,19 @@ func (s *stops) ready() {
 	s.check()
 }
 
-// set makes p stop before an offset.
-func (s *stops) set(p position.Partition, before int64) {
+// set makes p, of which everything before next is written, stop before an offset.
+func (s *stops) set(p position.Partition, next, before int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.before[p] = before
+	s.before[p] = stop{next: next, before: before}
 	delete(s.past, p)
+}
+
+// assigned says whether the stops of any partitions are known.
+func (s *stops) assigned() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known
 }
 
 // finish notes that there is nothing to read in p.
@@ -78,7 +85,7 @@ func (s *stops) allows(p position.Partition, offset int64) bool {
 	if s.past[p] {
 		return false
 	}
-	if before, ok := s.before[p]; ok && offset >= before {
+	if at, ok := s.before[p]; ok && offset >= at.before {
 		delete(s.before, p)
 		s.past[p] = true
 		s.check()
@@ -92,8 +99,12 @@ func (s *stops) allows(p position.Partition, offset int64) bool {
 func (s *stops) passed(p position.Partition, offset int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, ok := s.before[p]
-	if !ok || offset+1 < before {
+	at, ok := s.before[p]
+	if !ok {
+		return false
+	}
+	if at.next = offset + 1; at.next < at.before {
+		s.before[p] = at
 		return false
 	}
 	delete(s.before, p)
@@ -106,7 +117,7 @@ func (s *stops) passed(p position.Partition, offset int64) bool {
 func (s *stops) done() bool { return s.reached.Err() != nil }
 
 // open returns the stops that are not reached.
-func (s *stops) open() map[position.Partition]int64 {
+func (s *stops) open() map[position.Partition]stop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.before)

@@ -1,12 +1,10 @@
 package format
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -104,27 +102,6 @@ func appendString(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
-// jsonRecord is the shape of one line. Pointers tell what is absent.
-type jsonRecord struct {
-	Topic         *string         `json:"topic"`
-	Partition     *int32          `json:"partition"`
-	Offset        *int64          `json:"offset"`
-	Timestamp     *int64          `json:"timestamp"`
-	TimestampType *string         `json:"timestamp_type"`
-	Key           json.RawMessage `json:"key"`
-	KeyEncoding   string          `json:"key_encoding"`
-	Value         json.RawMessage `json:"value"`
-	ValueEncoding string          `json:"value_encoding"`
-	Headers       []jsonHeader    `json:"headers"`
-}
-
-type jsonHeader struct {
-	Key         json.RawMessage `json:"key"`
-	KeyEncoding string          `json:"key_encoding"`
-	Value       json.RawMessage `json:"value"`
-	Encoding    string          `json:"encoding"`
-}
-
 // JSONRecord is what one line says. HasPartition tells a written partition 0
 // from an absent one. A line without a timestamp leaves Record.Timestamp zero.
 type JSONRecord struct {
@@ -132,105 +109,216 @@ type JSONRecord struct {
 	HasPartition bool
 }
 
+// field is a key or a value as it is written, with its encoding.
+type field struct {
+	raw      []byte
+	encoding []byte
+}
+
 // ParseJSON reads one line in the shape that AppendJSON writes. The key may be
 // left out (null); the value may not, since a forgotten value would delete data
 // in a compacted topic. A key or value that is neither a string nor null stands
-// for its own JSON text. Unknown fields are errors.
+// for its own JSON text. Unknown fields are errors. The record may share the
+// line's memory.
 func ParseJSON(line []byte) (JSONRecord, error) {
-	if !utf8.Valid(line) {
-		return JSONRecord{}, errors.New("it is not valid UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	var in jsonRecord
-	if err := dec.Decode(&in); err != nil {
-		return JSONRecord{}, explainJSON(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return JSONRecord{}, errors.New("something follows the JSON object; write one object per line")
-	}
-	return in.record()
-}
-
-func (in *jsonRecord) record() (JSONRecord, error) {
 	var out JSONRecord
-	var err error
-	if in.Value == nil {
+	if err := checkLine(line); err != nil {
+		return out, err
+	}
+	in, err := openObject(line)
+	if err != nil {
+		return out, err
+	}
+	var key, value field
+	for {
+		rawName, raw, ok := in.next()
+		if !ok {
+			break
+		}
+		name, err := text(rawName)
+		if err != nil {
+			return out, err
+		}
+		if err := out.set(name, raw, &key, &value); err != nil {
+			return out, err
+		}
+	}
+	if value.raw == nil {
 		return out, errors.New(`the field "value" is missing; write "value":null for a record without one`)
 	}
-	if out.Record.Key, err = fieldBytes("key", in.Key, in.KeyEncoding); err != nil {
+	if out.Record.Key, err = key.bytes("key"); err != nil {
 		return out, err
 	}
-	if out.Record.Value, err = fieldBytes("value", in.Value, in.ValueEncoding); err != nil {
-		return out, err
-	}
-	if in.Topic != nil {
-		out.Record.Topic = *in.Topic
-	}
-	if in.Partition != nil {
-		if *in.Partition < 0 {
-			return out, fmt.Errorf("partition %d is negative", *in.Partition)
-		}
-		out.Record.Partition, out.HasPartition = *in.Partition, true
-	}
-	// -1 is Kafka's way to write that a record has no timestamp.
-	if in.Timestamp != nil && *in.Timestamp != noTimestamp {
-		if *in.Timestamp < 0 {
-			return out, fmt.Errorf("timestamp %d is negative", *in.Timestamp)
-		}
-		out.Record.Timestamp = time.UnixMilli(*in.Timestamp)
-	}
-	for i, h := range in.Headers {
-		header, err := h.header()
-		if err != nil {
-			return out, fmt.Errorf("header %d: %w", i+1, err)
-		}
-		out.Record.Headers = append(out.Record.Headers, header)
-	}
-	return out, nil
+	out.Record.Value, err = value.bytes("value")
+	return out, err
 }
 
-func (h *jsonHeader) header() (kgo.RecordHeader, error) {
-	key, err := fieldBytes("key", h.Key, h.KeyEncoding)
-	if err != nil {
-		return kgo.RecordHeader{}, err
+// set takes one field.
+func (out *JSONRecord) set(name, raw []byte, key, value *field) (err error) {
+	var n int64
+	switch string(name) {
+	case "key":
+		key.raw = raw
+	case "key_encoding":
+		key.encoding, err = textField(name, raw)
+	case "value":
+		value.raw = raw
+	case "value_encoding":
+		value.encoding, err = textField(name, raw)
+	case "topic":
+		var topic []byte
+		topic, err = textField(name, raw)
+		out.Record.Topic = string(topic)
+	case "timestamp_type":
+		_, err = textField(name, raw)
+	case "offset":
+		_, _, err = wholeField(name, raw, math.MinInt64, math.MaxInt64)
+	case "partition":
+		n, out.HasPartition, err = wholeField(name, raw, 0, math.MaxInt32)
+		out.Record.Partition = int32(n)
+	case "timestamp":
+		var has bool
+		// -1 is Kafka's way to write that a record has no timestamp.
+		if n, has, err = wholeField(name, raw, noTimestamp, math.MaxInt64); has && n != noTimestamp {
+			out.Record.Timestamp = time.UnixMilli(n)
+		}
+	case "headers":
+		out.Record.Headers, err = parseHeaders(raw)
+	default:
+		err = fmt.Errorf("the field %q is not known", name)
 	}
-	if key == nil {
-		return kgo.RecordHeader{}, errors.New(`the field "key" is missing`)
-	}
-	value, err := fieldBytes("value", h.Value, h.Encoding)
-	return kgo.RecordHeader{Key: string(key), Value: value}, err
+	return err
 }
 
-func fieldBytes(name string, raw json.RawMessage, encoding string) ([]byte, error) {
-	if encoding != "" && encoding != base64Encoding {
-		return nil, fmt.Errorf("%s: the encoding %q is not known; there is only %q", name, encoding, base64Encoding)
-	}
-	if len(raw) == 0 || string(raw) == "null" {
+func isNull(raw []byte) bool { return len(raw) == 4 && raw[0] == 'n' }
+
+// textField reads a field that must be a string or null.
+func textField(name, raw []byte) ([]byte, error) {
+	if isNull(raw) {
 		return nil, nil
 	}
 	if raw[0] != '"' {
-		if encoding != "" {
+		return nil, fmt.Errorf("the field %q must be a string, not %s", name, shorten(raw))
+	}
+	b, err := text(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the field %q: %w", name, err)
+	}
+	return b, nil
+}
+
+// wholeField reads a field that must be a whole number or null.
+func wholeField(name, raw []byte, low, high int64) (n int64, has bool, err error) {
+	if isNull(raw) {
+		return 0, false, nil
+	}
+	n, err = strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		return 0, false, fmt.Errorf("the field %q must be a whole number, not %s", name, shorten(raw))
+	}
+	if n < low || n > high {
+		return 0, false, fmt.Errorf("%s %d is outside %d to %d", name, n, low, high)
+	}
+	return n, true, nil
+}
+
+// shorten keeps an error message in one line.
+func shorten(raw []byte) string {
+	const most = 40
+	if len(raw) > most {
+		return string(raw[:most]) + "..."
+	}
+	return string(raw)
+}
+
+func parseHeaders(raw []byte) ([]kgo.RecordHeader, error) {
+	if isNull(raw) {
+		return nil, nil
+	}
+	if raw[0] != '[' {
+		return nil, fmt.Errorf("the field \"headers\" must be an array, not %s", shorten(raw))
+	}
+	var headers []kgo.RecordHeader
+	err := elements(raw, func(element []byte) error {
+		h, err := parseHeader(element)
+		if err != nil {
+			return fmt.Errorf("header %d: %w", len(headers)+1, err)
+		}
+		headers = append(headers, h)
+		return nil
+	})
+	return headers, err
+}
+
+func parseHeader(raw []byte) (kgo.RecordHeader, error) {
+	in, err := openObject(raw)
+	if err != nil {
+		return kgo.RecordHeader{}, err
+	}
+	var key, value field
+	for {
+		rawName, raw, ok := in.next()
+		if !ok {
+			break
+		}
+		name, err := text(rawName)
+		if err != nil {
+			return kgo.RecordHeader{}, err
+		}
+		switch string(name) {
+		case "key":
+			key.raw = raw
+		case "key_encoding":
+			key.encoding, err = textField(name, raw)
+		case "value":
+			value.raw = raw
+		case "encoding":
+			value.encoding, err = textField(name, raw)
+		default:
+			err = fmt.Errorf("the field %q is not known", name)
+		}
+		if err != nil {
+			return kgo.RecordHeader{}, err
+		}
+	}
+	k, err := key.bytes("key")
+	if err != nil {
+		return kgo.RecordHeader{}, err
+	}
+	if k == nil {
+		return kgo.RecordHeader{}, errors.New(`the field "key" is missing`)
+	}
+	v, err := value.bytes("value")
+	return kgo.RecordHeader{Key: string(k), Value: v}, err
+}
+
+// bytes decodes a key or a value.
+func (f field) bytes(name string) ([]byte, error) {
+	if len(f.encoding) > 0 && string(f.encoding) != base64Encoding {
+		return nil, fmt.Errorf("%s: the encoding %q is not known; there is only %q", name, f.encoding, base64Encoding)
+	}
+	if f.raw == nil || isNull(f.raw) {
+		return nil, nil
+	}
+	if f.raw[0] != '"' {
+		if len(f.encoding) > 0 {
 			return nil, fmt.Errorf("%s: base64 must be a string", name)
 		}
-		return bytes.Clone(raw), nil
+		return f.raw[:len(f.raw):len(f.raw)], nil
 	}
-	if encoding == base64Encoding {
-		var b []byte
-		if err := json.Unmarshal(raw, &b); err != nil {
-			return nil, fmt.Errorf("%s: not standard base64: %w", name, err)
-		}
-		return nonNil(b), nil
-	}
-	// encoding/json replaces half a surrogate pair by U+FFFD without a word.
-	if hasLoneSurrogate(raw) {
-		return nil, fmt.Errorf("%s: a \\u escape is half of a surrogate pair, which no UTF-8 text can hold", name)
-	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
+	b, err := text(f.raw)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return []byte(s), nil
+	if len(f.encoding) == 0 {
+		return nonNil(b), nil
+	}
+	decoded := make([]byte, 0, base64.StdEncoding.DecodedLen(len(b)))
+	decoded, err = base64.StdEncoding.AppendDecode(decoded, b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: not standard base64: %w", name, err)
+	}
+	return decoded, nil
 }
 
 // nonNil keeps an empty field apart from a null one.
@@ -282,20 +370,4 @@ func escapedUnit(b []byte) int {
 		unit = unit<<4 | d
 	}
 	return unit
-}
-
-func explainJSON(err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("it is not valid JSON at byte %d: %w", syntax.Offset, err)
-	case errors.As(err, &kind) && kind.Field == "":
-		return fmt.Errorf("it must be a JSON object, not a %s", kind.Value)
-	case errors.As(err, &kind):
-		return fmt.Errorf("the field %q cannot be a %s", kind.Field, kind.Value)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the JSON object is not complete; write one object per line")
-	}
-	return fmt.Errorf("it does not have the shape of a record: %w", err)
 }

@@ -63,6 +63,9 @@ func Export(ctx context.Context, c *client.Cluster, group string, w io.Writer, f
 // WriteOffsets writes an offsets file.
 func WriteOffsets(w io.Writer, saved []SavedOffset, format FileFormat) error {
 	if format == JSON {
+		if saved == nil {
+			saved = []SavedOffset{} // an empty array, not null
+		}
 		return output.WriteJSON(w, saved)
 	}
 	out := csv.NewWriter(w)
@@ -229,7 +232,7 @@ func PlanImport(ctx context.Context, c *client.Cluster, group string, saved []Sa
 		if n, ok := current[p]; ok {
 			cur = &n
 		}
-		m := move(p, Target{Kind: ToOffset, N: s.Offset}, bounds[p], cur, nil)
+		m := move(p, Target{Kind: ToOffset, N: s.Offset}, bounds[p], cur, 0)
 		m.metadata = s.Metadata
 		if s.LeaderEpoch != nil {
 			m.leaderEpoch = *s.LeaderEpoch

@@ -103,22 +103,19 @@ func PlanReset(ctx context.Context, c *client.Cluster, group string, target Targ
 		current[position.Partition{Topic: o.Topic, Partition: o.Partition}] = o.At
 	}
 	for _, p := range ps {
-		var cur, found *int64
+		var cur *int64
 		if n, ok := current[p]; ok {
 			cur = &n
 		}
-		if n, ok := at[p]; ok {
-			found = &n
-		}
-		plan.Moves = append(plan.Moves, move(p, target, bounds[p], cur, found))
+		plan.Moves = append(plan.Moves, move(p, target, bounds[p], cur, at[p]))
 	}
 	return plan, nil
 }
 
 // move applies the rules to one partition: every target is kept inside what
 // the log holds, since a consumer cannot read elsewhere and would start
-// wherever its auto.offset.reset says.
-func move(p position.Partition, target Target, b position.Bounds, current, atTime *int64) Move {
+// wherever its auto.offset.reset says. at is where the target's time is.
+func move(p position.Partition, target Target, b position.Bounds, current *int64, at int64) Move {
 	m := Move{Topic: p.Topic, Partition: p.Partition, Current: current, leaderEpoch: -1}
 	var want int64
 	switch target.Kind {
@@ -135,15 +132,14 @@ func move(p position.Partition, target Target, b position.Bounds, current, atTim
 		}
 		want = *current + target.N
 	case ToTime:
-		if atTime == nil {
+		want = at
+		if at >= b.End {
 			m.Note = "no record is so recent: to the end"
-			want = b.End
-		} else {
-			want = *atTime
 		}
 	}
 	got := b.Clamp(want)
 	switch {
+	case target.Kind == ToTime: // retention and trims may move the bounds meanwhile
 	case got > want:
 		m.Note = fmt.Sprintf("%d is before the start of the log", want)
 	case got < want:

@@ -182,8 +182,8 @@ func (f Finder) Offsets(ctx context.Context, pos Position, bounds map[Partition]
 	return offsets, nil
 }
 
-// AtTime returns the offset of the first record not older than t, for the
-// partitions that have one.
+// AtTime returns the offset of the first record not older than t, or the end
+// where there is none.
 func (f Finder) AtTime(ctx context.Context, t time.Time, ps []Partition) (map[Partition]int64, error) {
 	listed, err := f.list(ctx, func(ctx context.Context) (kadm.ListedOffsets, error) {
 		return f.Cluster.Admin.ListOffsetsAfterMilli(ctx, ceilMilli(t), topicsOf(ps)...)
@@ -197,9 +197,7 @@ func (f Finder) AtTime(ctx context.Context, t time.Time, ps []Partition) (map[Pa
 		if err != nil {
 			return nil, err
 		}
-		if n >= 0 {
-			offsets[p] = n
-		}
+		offsets[p] = n
 	}
 	return offsets, nil
 }

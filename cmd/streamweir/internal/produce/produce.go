@@ -49,9 +49,8 @@ const (
 
 // Delivery says how records are sent.
 type Delivery struct {
-	Codec   string // none, gzip, snappy, lz4, zstd
-	Acks    Acks
-	Timeout time.Duration // for one record, with all retries
+	Codec string // none, gzip, snappy, lz4, zstd
+	Acks  Acks
 	// Partitioned is set if the records bring their partition.
 	Partitioned bool
 	// BatchBytes gives the topic's limit once it is known.
@@ -77,7 +76,6 @@ func (d Delivery) Options() ([]kgo.Opt, error) {
 		kgo.MaxBufferedRecords(maxBufferedRecords),
 		kgo.MaxBufferedBytes(maxBufferedBytes),
 		kgo.ProducerLinger(linger),
-		kgo.RecordDeliveryTimeout(d.Timeout),
 	}
 	if d.Partitioned {
 		opts = append(opts, kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -112,6 +110,10 @@ type Job struct {
 	Inputs    []Input
 	Parsing   Parsing
 	KeepGoing bool // after a failed record
+	// Patience is how long to wait while nothing is acknowledged. The
+	// client's own limit for a record counts from the record's timestamp,
+	// which may be that of another year.
+	Patience time.Duration
 	// Report is called for the first failed records, one at a time.
 	Report func(*RecordError)
 	// Watch is given the state of the job while it runs; nil if nobody looks.
@@ -147,9 +149,11 @@ type Progress struct {
 // run is a job at work.
 type run struct {
 	Progress
-	cl   *client.Cluster
-	job  *Job
-	hard context.Context //nolint:containedctx // the promises need it
+	cl  *client.Cluster
+	job *Job
+	// live ends when what is sent is no longer waited for.
+	live   context.Context //nolint:containedctx // the promises need it
+	giveUp context.CancelCauseFunc
 
 	stop   atomic.Bool  // read no more
 	unsent atomic.Int64 // failed before they were sent
@@ -175,10 +179,13 @@ type pending struct {
 // sent; when hard ends it no longer waits. The error is one of reading; failed
 // records are in the summary.
 func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, error) {
-	r := &run{cl: cl, job: job, hard: hard}
+	r := &run{cl: cl, job: job}
+	r.live, r.giveUp = context.WithCancelCause(hard)
+	defer r.giveUp(nil)
 	r.Total, r.Started, r.Buffered = totalSize(job.Inputs), time.Now(), cl.BufferedProduceBytes
 	var watching sync.WaitGroup
 	watchCtx, endWatch := context.WithCancel(context.Background())
+	watching.Go(func() { r.watchStall(watchCtx) })
 	if job.Watch != nil {
 		watching.Go(func() { job.Watch(watchCtx, &r.Progress) })
 	}
@@ -196,7 +203,7 @@ func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, err
 	}
 	r.stop.Store(true)
 	r.sending.Lock()
-	flushErr := cl.Flush(hard)
+	flushErr := cl.Flush(r.live)
 	sent := r.Sent.Load()
 	r.sending.Unlock()
 	endWatch()
@@ -205,7 +212,11 @@ func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, err
 		Topic: job.Topic, Acknowledged: r.Acked.Load(), Failed: r.Failed.Load(), Bytes: r.Bytes.Load(),
 		Seconds: time.Since(r.Started).Seconds(), Interrupted: interrupted,
 	}
-	if flushErr != nil {
+	var stalled *StalledError
+	switch {
+	case errors.As(context.Cause(r.live), &stalled) && err == nil:
+		err = stalled
+	case flushErr != nil:
 		s.Interrupted = true
 	}
 	s.Unknown = max(sent-s.Acknowledged-(s.Failed-r.unsent.Load()), 0)
@@ -241,7 +252,7 @@ func (r *run) readOne(in Input) error {
 		return err
 	}
 	rd := &reader{
-		in: f, name: in.Name, parse: &r.job.Parsing,
+		in: f, name: in.Name, parse: &r.job.Parsing, blockBytes: blockSize,
 		failed: func(e *RecordError) bool {
 			r.unsent.Add(1)
 			return r.fail(e)
@@ -267,10 +278,10 @@ func (r *run) send(rec kgo.Record, at Origin) bool {
 	}
 	p := &r.slab[0]
 	r.slab = r.slab[1:]
-	p.Context, p.record, p.at = r.hard, rec, at
+	p.Context, p.record, p.at = r.live, rec, at
 	p.record.Topic, p.record.Context = r.job.Topic, p
 	r.Sent.Add(1)
-	r.cl.Produce(r.hard, &p.record, r.answered)
+	r.cl.Produce(r.live, &p.record, r.answered)
 	return true
 }
 
@@ -281,8 +292,8 @@ func (r *run) answered(rec *kgo.Record, err error) {
 		r.Bytes.Add(int64(len(rec.Key) + len(rec.Value)))
 		return
 	}
-	if r.hard.Err() != nil {
-		return // given up by the user: neither acknowledged nor refused
+	if r.live.Err() != nil {
+		return // no longer waited for: neither acknowledged nor refused
 	}
 	p, _ := rec.Context.(*pending)
 	at := Origin{Input: "?"}
@@ -294,12 +305,47 @@ func (r *run) answered(rec *kgo.Record, err error) {
 
 func (r *run) explain(err error) error {
 	switch {
-	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
-		return fmt.Errorf("it was not acknowledged in time (--delivery-timeout), and may or may not have been written: %w", r.cl.Explain(err))
+	case errors.Is(err, kgo.ErrRecordRetries):
+		return fmt.Errorf("it was not acknowledged, and may or may not have been written: %w", r.cl.Explain(err))
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
 		return fmt.Errorf("topic %q is gone: %w", r.job.Topic, client.Plain(err))
 	}
 	return r.cl.Explain(err)
+}
+
+// StalledError says that a broker acknowledged nothing for too long.
+type StalledError struct{ Patience time.Duration }
+
+func (e *StalledError) Error() string {
+	return fmt.Sprintf("nothing was acknowledged for %s (--delivery-timeout): gave up", e.Patience)
+}
+
+// stallCheck is how often the progress is looked at.
+const stallCheck = 200 * time.Millisecond
+
+// watchStall gives up when records are on their way and none of them is
+// answered for as long as the user has patience.
+func (r *run) watchStall(ctx context.Context) {
+	tick := time.NewTicker(stallCheck)
+	defer tick.Stop()
+	var last int64
+	since := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			answered := r.Acked.Load() + r.Failed.Load()
+			if answered != last || r.cl.BufferedProduceRecords() == 0 {
+				last, since = answered, now
+			}
+			if now.Sub(since) >= r.job.Patience {
+				r.stop.Store(true)
+				r.giveUp(&StalledError{Patience: r.job.Patience})
+				return
+			}
+		}
+	}
 }
 
 // fail counts and reports a record that was not sent or not acknowledged, and

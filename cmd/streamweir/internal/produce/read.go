@@ -102,6 +102,8 @@ type reader struct {
 	failed func(*RecordError) bool
 	// consumed is called with the number of bytes read.
 	consumed func(int)
+	// blockBytes is blockSize; tests take less.
+	blockBytes int
 }
 
 var errStopped = errors.New("stopped")
@@ -155,7 +157,7 @@ func (r *reader) lines(emit sink) error {
 		limit *= envelopeRatio
 	}
 	limit += len(r.parse.KeyDelimiter)
-	c := &cutter{r: r, limit: limit, emit: emit, block: make([]byte, blockSize)}
+	c := &cutter{r: r, limit: limit, emit: emit, block: make([]byte, r.blockBytes)}
 	return c.run()
 }
 
@@ -201,7 +203,7 @@ func (c *cutter) makeRoom() error {
 	if rest > c.limit+len(c.r.parse.Delimiter) || c.skipping {
 		return c.skip()
 	}
-	size := blockSize
+	size := c.r.blockBytes
 	for size < 2*rest {
 		size *= 2
 	}
@@ -224,7 +226,7 @@ func (c *cutter) skip() error {
 	// What may be the beginning of a delimiter stays. Records may have been
 	// cut from this block, so it is not written again.
 	keep := min(len(c.r.parse.Delimiter)-1, c.end-c.start)
-	fresh := make([]byte, blockSize)
+	fresh := make([]byte, c.r.blockBytes)
 	copy(fresh, c.block[c.end-keep:c.end])
 	c.block, c.start, c.scanned, c.end = fresh, 0, 0, keep
 	return nil

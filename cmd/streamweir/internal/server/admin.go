@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -17,15 +18,18 @@ import (
 
 	"github.com/streamweir/streamweir/broker"
 	"github.com/streamweir/streamweir/broker/kafkaapi"
+	"github.com/streamweir/streamweir/storage"
 	"github.com/streamweir/streamweir/storage/badgerstore"
 )
 
 // admin serves /healthz, /readyz and /metrics.
 //
-// /healthz is 200 as long as the server can do its work: 503 when the storage
-// has failed for good or its disk is full, with the reason. /readyz is 200 when
-// clients are served as well: not before the start is over, and not any more
-// once the server stops.
+// /healthz is 503 when the storage has failed and only a restart can help, with
+// the reason; otherwise 200. A full disk is no reason for a restart: reads go on
+// and writes resume by themselves, so the answer stays 200 and says so.
+//
+// /readyz is 200 when clients are served: not before the start is over, not
+// with a failed storage, and not any more once the server stops.
 type admin struct {
 	log      *zap.Logger
 	http     *http.Server
@@ -76,7 +80,7 @@ func (a *admin) addr() string { return a.listener.Addr().String() }
 
 // ready says that clients are served, and adds the metrics of the parts.
 func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server) {
-	a.registry.MustRegister(kafka, coreMetrics{core}, storeMetrics{store})
+	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, storeMetrics{store})
 	a.core.Store(core)
 }
 
@@ -92,13 +96,18 @@ func (a *admin) close() {
 }
 
 func (a *admin) healthz(w http.ResponseWriter, _ *http.Request) {
+	var err error
 	if core := a.core.Load(); core != nil {
-		if err := core.Health(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
+		err = core.Health()
 	}
-	w.Write([]byte("ok\n"))
+	switch {
+	case err == nil:
+		fmt.Fprintln(w, "ok")
+	case errors.Is(err, storage.ErrNoSpace):
+		fmt.Fprintf(w, "ok, but produce requests are refused: %v\n", err)
+	default:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	}
 }
 
 func (a *admin) readyz(w http.ResponseWriter, r *http.Request) {

@@ -27,8 +27,9 @@ func (m coreMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeB
 
 func (m coreMetrics) Collect(ch chan<- prometheus.Metric) {
 	e, s := emit(ch), m.core.Partitions.Stats()
-	e.counter("log_batches_appended_total", "Record batches appended.", float64(s.Batches))
-	e.counter("log_bytes_appended_total", "Bytes of record batches appended.", float64(s.Bytes))
+	e.counter("produced_batches_total", "Record batches appended, those of internal topics included.", float64(s.Batches))
+	e.counter("produced_bytes_total", "Bytes of record batches appended.", float64(s.Bytes))
+	e.counter("fetched_bytes_total", "Bytes of record batches handed to consumers.", float64(s.Fetched))
 	e.counter("log_batches_refused_total", "Record batches that were refused.", float64(s.Refused))
 	e.counter("log_batches_duplicate_total", "Repeated batches of idempotent producers that were answered as the first.", float64(s.Duplicates))
 	e.counter("log_batches_corrupt_total", "Record batches found on disk that cannot be read.", float64(s.Corrupt))
@@ -36,11 +37,6 @@ func (m coreMetrics) Collect(ch chan<- prometheus.Metric) {
 	e.gauge("log_cache_bytes", "Memory of recent record batches.", float64(s.CacheBytes))
 	e.gauge("partitions", "Partitions that this broker leads.", float64(s.Partitions))
 	e.gauge("topics", "Topics, internal ones included.", float64(len(m.core.Topics.Topics())))
-	healthy := 1.0
-	if m.core.Health() != nil {
-		healthy = 0
-	}
-	e.gauge("storage_healthy", "1 while the storage takes writes.", healthy)
 }
 
 // storeMetrics are the counters of the store.
@@ -58,6 +54,11 @@ func (m storeMetrics) Collect(ch chan<- prometheus.Metric) {
 	e.counter("storage_corrupt_reads_total", "Reads that found damaged data.", float64(s.CorruptReads))
 	e.counter("storage_collected_files_total", "Value log files whose space was given back.", float64(s.CollectorRuns))
 	e.counter("storage_reclaimed_bytes_total", "Bytes given back to the disk, rewritten ones deducted.", float64(s.Reclaimed))
+	healthy := 1.0
+	if m.store.Health() != nil {
+		healthy = 0
+	}
+	e.gauge("storage_healthy", "1 while the storage takes writes.", healthy)
 	e.gauge("storage_live_bytes", "Bytes of record batches that can be read.", float64(s.LiveBytes))
 	e.gauge("storage_log_bytes", "Bytes on disk of the log.", float64(u.LogBytes))
 	e.gauge("storage_meta_bytes", "Bytes on disk of the metadata.", float64(u.MetaBytes))

@@ -1,0 +1,164 @@
+package group
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
+)
+
+// loading makes a coordinator of one partition that is being loaded, and what
+// lets the load go on.
+func loading(t *testing.T, log *fakeLog) (c *Coordinator, loaded <-chan struct{}, goOn func()) {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.Partitions = 1
+	c, err := New(Options{Config: cfg, Log: log, Clock: newFakeClock()})
+	must2(t, err)
+	reading := make(chan struct{})
+	log.mu.Lock()
+	log.reading = reading
+	log.mu.Unlock()
+	loaded = c.Load(0)
+	shutDownAtEnd(t, c)
+	return c, loaded, func() {
+		log.mu.Lock()
+		log.reading = nil
+		log.mu.Unlock()
+		close(reading)
+	}
+}
+
+func logWithCommits(t *testing.T, reqs ...*kmsg.OffsetCommitRequest) *fakeLog {
+	log := newFakeLog()
+	c := testCoordinator(t, log, newFakeClock(), func(c *Config) { c.Partitions = 1 })
+	for _, req := range reqs {
+		if code := commitNow(t, c, req); code != 0 {
+			t.Fatal(errName(code))
+		}
+	}
+	return log
+}
+
+func TestUnloadWhileLoading(t *testing.T) {
+	log := logWithCommits(t, commitRequest("g", "t", 0, 5))
+	c, loaded, goOn := loading(t, log)
+	c.Unload(0)
+	goOn()
+	<-loaded
+	if _, code := fetchNow(t, c, "g", "t", 0); code != kerr.NotCoordinator.Code {
+		t.Errorf("fetch: %s, want NOT_COORDINATOR", errName(code))
+	}
+	if n := c.total.Load(); n != 0 {
+		t.Errorf("%d groups are counted", n)
+	}
+}
+
+// Only the last of several loads counts, whichever ends first.
+func TestLoadAgainWhileLoading(t *testing.T) {
+	log := logWithCommits(t, commitRequest("g", "t", 0, 5))
+	c, first, goOn := loading(t, log)
+	second := c.Load(0)
+	goOn()
+	<-first
+	<-second
+	if got, code := fetchNow(t, c, "g", "t", 0); got != 5 {
+		t.Errorf("fetched %d, %s", got, errName(code))
+	}
+	if n, st := c.total.Load(), c.Stats(); n != 1 || st.Groups[Empty] != 1 {
+		t.Errorf("%d groups are counted, %+v", n, st)
+	}
+}
+
+func TestTopicDeletedWhileLoading(t *testing.T) {
+	gone := commitRequest("g", "gone", 0, 5)
+	gone.Topics[0].TopicID = [16]byte{1}
+	log := logWithCommits(t, gone, commitRequest("g", "t", 0, 6))
+	c, loaded, goOn := loading(t, log)
+	c.TopicsDeleted(DeletedTopic{Name: "gone", ID: [16]byte{1}})
+	goOn()
+	<-loaded
+	if got, _ := fetchNow(t, c, "g", "gone", 0); got != -1 {
+		t.Errorf("the deleted topic still has offset %d", got)
+	}
+	if got, _ := fetchNow(t, c, "g", "t", 0); got != 6 {
+		t.Errorf("the other topic has offset %d", got)
+	}
+}
+
+func TestShutdownWhileLoading(t *testing.T) {
+	log := logWithCommits(t, commitRequest("g", "t", 0, 5))
+	c, loaded, goOn := loading(t, log)
+	ended := make(chan error)
+	go func() { ended <- c.Shutdown(t.Context()) }()
+	for !c.stopping.Load() {
+		c.Stats()
+	}
+	goOn()
+	<-loaded
+	must2(t, <-ended)
+	<-c.Load(0) // too late: does nothing
+}
+
+// An append of a shard that was unloaded meanwhile fails: that concerns nobody
+// any more, and must not touch the timers of the shard that came after it.
+func TestAppendFailsAfterUnload(t *testing.T) {
+	log := newFakeLog()
+	clock := newFakeClock()
+	c := testCoordinator(t, log, clock, func(c *Config) { c.Partitions = 1 })
+	joined := make(chan *kmsg.JoinGroupResponse, 2)
+	for _, instance := range []string{"leads", "never syncs"} {
+		c.JoinGroup(Client{}, joinRequest("g", "", &instance), func(r *kmsg.JoinGroupResponse) { joined <- r })
+	}
+	clock.advance(0)
+	j := <-joined
+	log.setHold(true)
+	synced := make(chan int16, 1)
+	c.SyncGroup(&kmsg.SyncGroupRequest{Version: 5, Group: "g", MemberID: j.MemberID, Generation: 1},
+		func(r *kmsg.SyncGroupResponse) { synced <- r.ErrorCode })
+	c.Unload(0)
+	<-c.Load(0)
+	log.setFail(kerr.NotLeaderForPartition)
+	log.release()
+	if code := <-synced; code != kerr.NotCoordinator.Code {
+		t.Errorf("sync: %s, want NOT_COORDINATOR", errName(code))
+	}
+	log.setFail(nil)
+	log.setHold(false)
+	if n := c.total.Load(); n != 0 {
+		t.Errorf("%d groups are counted", n)
+	}
+	clock.advance(0)
+}
+
+// A record of a kind that this release does not know stays where it is, and
+// does not keep the others from being read; a broken one fails the load.
+func TestLoadOfStrangeRecords(t *testing.T) {
+	log := logWithCommits(t, commitRequest("g", "t", 0, 5))
+	put := func(r kafka.Record, o kafka.BatchOptions) {
+		b, err := kafka.BuildBatch(nil, o, r)
+		must2(t, err)
+		log.mu.Lock()
+		defer log.mu.Unlock()
+		_, err = log.put(0, b)
+		must2(t, err)
+	}
+	put(kafka.Record{Key: []byte{0, 9, 1, 2, 3}, Value: []byte("of a later release")}, kafka.BatchOptions{})
+	put(kafka.Record{Key: []byte("marker"), Value: []byte("x")}, kafka.BatchOptions{Control: true, Producer: &kafka.Producer{ID: 1}, Transactional: true})
+	key := offsetRecordKey(nil, "g", "t", 0)
+	put(kafka.Record{Key: key, Value: []byte{0, 4, 0, 0, 0, 0, 0, 0, 0, 99}}, kafka.BatchOptions{Producer: &kafka.Producer{ID: 1}, Transactional: true})
+	c := testCoordinator(t, log, newFakeClock(), func(c *Config) { c.Partitions = 1 })
+	if got, code := fetchNow(t, c, "g", "t", 0); got != 5 {
+		t.Errorf("fetched %d, %s", got, errName(code))
+	}
+	put(kafka.Record{Key: key, Value: []byte{0, 4, 0}}, kafka.BatchOptions{})
+	c = testCoordinator(t, log, newFakeClock(), func(c *Config) { c.Partitions = 1 })
+	if err := c.Failed()[0]; err == nil {
+		t.Error("a broken record was passed over")
+	} else if want := fmt.Sprintf("load __consumer_offsets-0: offset %d", 4); len(err.Error()) < len(want) || err.Error()[:len(want)] != want {
+		t.Errorf("Failed says %q", err)
+	}
+}
