@@ -81,7 +81,7 @@ func TestMetricsCountWhatPasses(t *testing.T) {
 	if ours < 10 {
 		t.Errorf("only %d metrics named streamweir_*", ours)
 	}
-	for _, name := range []string{"streamweir_log_bytes_appended_total", "streamweir_kafka_received_bytes_total", "streamweir_kafka_sent_bytes_total"} {
+	for _, name := range []string{"streamweir_produced_bytes_total", "streamweir_fetched_bytes_total", "streamweir_kafka_received_bytes_total", "streamweir_kafka_sent_bytes_total"} {
 		if d := after[name] - before[name]; d < n*megabyte || d > 2*n*megabyte {
 			t.Errorf("%s has grown by %.0f, with %d bytes in and out", name, d, n*megabyte)
 		}

@@ -87,13 +87,14 @@ func TestRetentionBySizeReturnsDiskUnderLoad(t *testing.T) {
 		// rewritten, and what was deleted and is not collected yet.
 		slack = 640 * megabyte
 	)
-	written := int64(harness.Scale(2000)) * megabyte
+	written := int64(harness.Scale(1200)) * megabyte
 	topic := harness.Topic(t, s, 1, fmt.Sprintf("retention.bytes=%d", keep), fmt.Sprintf("segment.bytes=%d", segment),
 		"file.delete.delay.ms=1000")
 	ctx := harness.Context(t, 5*harness.Long)
 	cl := writer(t, s, topic)
 	value := harness.Incompressible(7, megabyte)
 	var largest int64
+	began := time.Now()
 	for sent := int64(0); sent < written; sent += 16 * megabyte {
 		var rs []*kgo.Record
 		for range 16 {
@@ -102,8 +103,14 @@ func TestRetentionBySizeReturnsDiskUnderLoad(t *testing.T) {
 		if err := cl.ProduceSync(ctx, rs...).FirstErr(); err != nil {
 			t.Fatalf("after %d MB: %v", sent/megabyte, err)
 		}
-		largest = max(largest, harness.DiskUse(t, s.DataDir()))
+		use := harness.DiskUse(t, s.DataDir())
+		largest = max(largest, use)
+		if sent%(160*megabyte) == 0 {
+			t.Logf("%d MB written after %v: %d MB on disk", sent/megabyte, time.Since(began).Round(time.Second), use/megabyte)
+		}
 	}
+	took := time.Since(began)
+	t.Logf("%d MB/s", int64(float64(written/megabyte)/took.Seconds()))
 	t.Logf("wrote %d MB, at most %d MB on disk at a time", written/megabyte, largest/megabyte)
 	if largest > keep+slack {
 		t.Errorf("%d MB on disk while %d MB were written with retention.bytes of %d MB", largest/megabyte, written/megabyte, keep/megabyte)
