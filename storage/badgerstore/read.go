@@ -120,17 +120,17 @@ func (s *Store) read(r *reader, p *partition, base, start, end int64, exact bool
 	return 0, nil
 }
 
-// batchChunk is how many batches are listed before the iterator is closed and
-// the caller's function runs.
-const batchChunk = 256
+// Batches are listed in chunks: the iterator is closed before the caller's
+// function runs. The first ones are small, for callers that want little.
+const firstChunk, maxChunk = 16, 1024
 
 func (l *batchLog) Batches(id storage.Partition, from int64, fn func(storage.BatchInfo) bool) error {
 	s := l.store()
 	r := readers.Get().(*reader)
 	defer r.free()
 	first := true
-	for {
-		infos, err := s.list(r, id, from, first)
+	for chunk := firstChunk; ; chunk = min(4*chunk, maxChunk) {
+		infos, err := s.list(r, id, from, chunk, first)
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (l *batchLog) Batches(id storage.Partition, from int64, fn func(storage.Bat
 				return nil
 			}
 		}
-		if len(infos) < batchChunk {
+		if len(infos) < chunk {
 			return nil
 		}
 		from, first = infos[len(infos)-1].LastOffset+1, false
@@ -147,7 +147,7 @@ func (l *batchLog) Batches(id storage.Partition, from int64, fn func(storage.Bat
 }
 
 // list returns the next chunk of batches that end at or above from.
-func (s *Store) list(r *reader, id storage.Partition, from int64, inside bool) ([]storage.BatchInfo, error) {
+func (s *Store) list(r *reader, id storage.Partition, from int64, chunk int, inside bool) ([]storage.BatchInfo, error) {
 	if !s.enter() {
 		return nil, storage.ErrClosed
 	}
@@ -165,7 +165,7 @@ func (s *Store) list(r *reader, id storage.Partition, from int64, inside bool) (
 	defer txn.Discard()
 	r.prefix = appendPartitionKey(r.prefix[:0], prefixBatch, id)
 	r.infos = r.infos[:0]
-	if err := s.listForward(txn, r, p, from, end); err != nil {
+	if err := s.listForward(txn, r, p, from, end, chunk); err != nil {
 		return nil, err
 	}
 	if inside && (len(r.infos) == 0 || r.infos[0].BaseOffset != from) {
@@ -183,11 +183,11 @@ func (s *Store) list(r *reader, id storage.Partition, from int64, inside bool) (
 	return r.infos, nil
 }
 
-func (s *Store) listForward(txn *badger.Txn, r *reader, p *partition, from, end int64) error {
+func (s *Store) listForward(txn *badger.Txn, r *reader, p *partition, from, end int64, chunk int) error {
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix, SinceTs: p.created - 1})
 	defer it.Close()
 	r.key = appendBatchSeek(r.key[:0], p.id, from)
-	for it.Seek(r.key); it.Valid() && len(r.infos) < batchChunk; it.Next() {
+	for it.Seek(r.key); it.Valid() && len(r.infos) < chunk; it.Next() {
 		b, err := decodeBatchKey(it.Item().Key())
 		if err != nil {
 			return fmt.Errorf("list batches of %s from %d: %w", p.id, from, err)
