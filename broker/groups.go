@@ -34,9 +34,11 @@ func openGroups(topics *topic.Catalogue, partitions *partition.Manager, cfg *con
 	}
 	load := func(t *topic.Topic) {
 		l.topic.Store(t)
-		for p := range min(n, t.Partitions) {
-			c.Load(p)
+		all := make([]int32, min(n, t.Partitions))
+		for i := range all {
+			all[i] = int32(i)
 		}
+		c.Load(all...)
 	}
 	topics.Watch(func(ch topic.Change) {
 		switch {

@@ -61,7 +61,8 @@ type world struct {
 	heard    map[string]int32    // member id -> generation of its last JoinGroup answer
 	leaders  map[string]string   // group/generation -> leader
 	given    map[string]string   // group/generation/member -> assignment sent by the leader
-	expected int                 // requests sent
+	last     map[string]*classicGroup
+	expected int // requests sent
 	answered int
 	nextWhat int
 }
@@ -74,7 +75,7 @@ type moment struct {
 func newWorld(t *rapid.T) *world {
 	w := &world{
 		t: t, cfg: DefaultConfig(), now: stageStart, offsets: map[place]int64{}, known: map[string][]string{},
-		heard: map[string]int32{}, leaders: map[string]string{}, given: map[string]string{},
+		heard: map[string]int32{}, leaders: map[string]string{}, given: map[string]string{}, last: map[string]*classicGroup{},
 	}
 	w.cfg.MaxGroupSize = 4
 	w.cfg.InitialRebalanceDelay = time.Second
@@ -163,7 +164,19 @@ func (w *world) joins(t *rapid.T) {
 	})
 }
 
+// incarnation forgets what was said of generations when a group has been
+// deleted and made again: it begins with generation 1 once more.
+func (w *world) incarnation(id string) {
+	if g := w.shard.groups[id]; g != w.last[id] {
+		w.last[id] = g
+		of := func(key, _ string) bool { return strings.HasPrefix(key, id+"/") }
+		maps.DeleteFunc(w.leaders, of)
+		maps.DeleteFunc(w.given, of)
+	}
+}
+
 func (w *world) joined(group string, r *kmsg.JoinGroupResponse) {
+	w.incarnation(group)
 	if r.MemberID != "" && (r.ErrorCode == 0 || r.ErrorCode == kerr.MemberIDRequired.Code) && !slices.Contains(w.known[group], r.MemberID) {
 		w.known[group] = append(w.known[group], r.MemberID)
 	}
@@ -219,6 +232,7 @@ func (w *world) sendSync(req *kmsg.SyncGroupRequest) {
 
 // synced: an assignment goes only to whom the leader of that generation gave it.
 func (w *world) synced(req *kmsg.SyncGroupRequest, r *kmsg.SyncGroupResponse) {
+	w.incarnation(req.Group)
 	if r.ErrorCode != 0 || len(r.MemberAssignment) == 0 {
 		return
 	}
@@ -422,13 +436,6 @@ func (w *world) end() {
 }
 
 func (w *world) check(t *rapid.T) {
-	for _, id := range []string{"g", "h"} {
-		if w.shard.groups[id] == nil { // its next incarnation begins with generation 1 again
-			of := func(key, _ string) bool { return strings.HasPrefix(key, id+"/") }
-			maps.DeleteFunc(w.leaders, of)
-			maps.DeleteFunc(w.given, of)
-		}
-	}
 	got := map[place]int64{}
 	count := 0
 	for id, g := range w.shard.groups {
