@@ -146,7 +146,7 @@ func (c *collector) work() time.Duration {
 			collected = true
 			c.s.stats.reclaimed.Add(uint64(max(0, before-c.garbage())))
 			try = 0
-			if !c.rest(time.Since(began)) {
+			if !c.rest(time.Since(began), before) {
 				break
 			}
 			continue
@@ -159,8 +159,8 @@ func (c *collector) work() time.Duration {
 			break
 		}
 		if !c.idle() {
-			if !c.pushUnderLoad() {
-				return idleTime
+			if !c.pushUnderLoad(before) {
+				return collectPause
 			}
 			continue
 		}
@@ -186,9 +186,12 @@ func (c *collector) workMeta() {
 	}
 }
 
-// rest keeps the collector's share of time, unless the disk is short of space.
-func (c *collector) rest(worked time.Duration) bool {
-	share := c.s.opts.CollectShare
+// rest keeps the collector's share of time: all of it when the disk is short of
+// space or what is garbage outweighs what is not, or else the more of its time
+// the more garbage there is. Otherwise disk use would grow for as long as a load
+// lasts that deletes as much as it writes.
+func (c *collector) rest(worked time.Duration, garbage int64) bool {
+	share := max(c.s.opts.CollectShare, float64(garbage)/float64(c.s.liveBytes.Load()+2*c.s.opts.ValueLogFileBytes))
 	if share >= 1 || c.s.refuseBelow(2*c.s.opts.ReserveBytes, 0) != nil {
 		return true
 	}
@@ -196,10 +199,10 @@ func (c *collector) rest(worked time.Duration) bool {
 }
 
 // pushUnderLoad pushes a memtable out when enough has been freed since the last
-// one that its deletions are worth it.
-func (c *collector) pushUnderLoad() bool {
+// one that its deletions are worth it: a fifth of the garbage, at most.
+func (c *collector) pushUnderLoad(garbage int64) bool {
 	freed := c.s.stats.freed.Load()
-	if freed-c.pushedAt < pushEvery*c.s.opts.MemtableBytes {
+	if freed-c.pushedAt < min(pushEvery*c.s.opts.MemtableBytes, garbage/garbageDivisor) {
 		return false
 	}
 	c.pushedAt = freed

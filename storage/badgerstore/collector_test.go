@@ -20,12 +20,15 @@ func smallFiles(dir string) Options {
 // eventually waits for a condition that background work brings about.
 func eventually(t *testing.T, what string, limit time.Duration, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(limit)
+	deadline := time.After(limit)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
 	for !ok() {
-		if time.Now().After(deadline) {
+		select {
+		case <-look.C:
+		case <-deadline:
 			t.Fatalf("%s: not within %v", what, limit)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
