@@ -140,7 +140,7 @@ func (c *collector) work() time.Duration {
 			break // what is left of a file must be written before it goes
 		}
 		began := time.Now()
-		err := c.s.db.RunValueLogGC(collectRatio)
+		err := c.s.collectValueLog()
 		if err == nil {
 			c.s.stats.collected.Add(1)
 			collected = true
@@ -179,7 +179,7 @@ func (c *collector) work() time.Duration {
 
 // workMeta does the same for the metadata, which is little.
 func (c *collector) workMeta() {
-	for !c.stopped() && c.s.meta.db.RunValueLogGC(collectRatio) == nil {
+	for !raceDetector && !c.stopped() && c.s.meta.db.RunValueLogGC(collectRatio) == nil {
 		if !c.pause(collectPause) {
 			return
 		}

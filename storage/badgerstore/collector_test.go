@@ -41,7 +41,7 @@ func TestSpaceReturnsUnderLoad(t *testing.T) {
 			defer s.Close()
 			dir := filepath.Join(s.dir.path, logName)
 			keep := int64(10 << 20) // of live data
-			total := int64(120 << 20)
+			total := int64(240 << 20)
 			if size == 100 {
 				keep, total = 2<<20, 20<<20
 			}

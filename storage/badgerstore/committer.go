@@ -85,7 +85,7 @@ func (c *committer) commitAll(entries []entry) {
 // commit builds and begins a group of the first entries and returns how many
 // it took.
 func (c *committer) commit(entries []entry) int {
-	c.g = newGroup()
+	c.g = newGroup(c.s, c.slots)
 	n, need := c.measure(entries)
 	refusal := c.s.refusal(need)
 	if errors.Is(refusal, storage.ErrNoSpace) {
@@ -102,7 +102,6 @@ func (c *committer) commit(entries []entry) int {
 	}
 	c.endTxn()
 	g := c.g
-	g.slots = c.slots
 	c.s.inflightBytes.Add(g.bytes)
 	c.out <- g
 	g.ended(nil)
@@ -290,8 +289,9 @@ func (c *committer) endTxn() {
 	g.version = c.s.nextVersion()
 	g.pending.Add(1)
 	c.s.stats.commits.Add(1)
+	c.s.beginCommit()
 	// CommitAt returns an error only where it was given no callback.
-	_ = g.txn.CommitAt(g.version, g.ended)
+	_ = g.txn.CommitAt(g.version, g.committed)
 	g.txn = nil
 }
 

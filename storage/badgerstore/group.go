@@ -33,6 +33,7 @@ type group struct {
 
 	pending atomic.Int32 // transactions under way, plus one while it is built
 	done    chan struct{}
+	store   *Store
 	slots   <-chan struct{} // where the committer's token is given back
 	err     atomic.Pointer[error]
 	version uint64 // of its last transaction
@@ -40,8 +41,9 @@ type group struct {
 
 var groups = sync.Pool{New: func() any { return &group{} }}
 
-func newGroup() *group {
+func newGroup(s *Store, slots <-chan struct{}) *group {
 	g := groups.Get().(*group)
+	g.store, g.slots = s, slots
 	g.done = make(chan struct{})
 	g.pending.Store(1)
 	g.began = time.Now()
@@ -53,11 +55,17 @@ func (g *group) release() {
 	clear(g.outcomes)
 	g.outcomes = g.outcomes[:0]
 	g.bytes, g.batches, g.version = 0, 0, 0
-	g.txn = nil
+	g.txn, g.store = nil, nil
 	g.entries.reset()
 	g.keys = g.keys[:0]
 	g.err.Store(nil)
 	groups.Put(g)
+}
+
+// committed is called at the end of a transaction.
+func (g *group) committed(err error) {
+	g.store.endCommit()
+	g.ended(err)
 }
 
 // ended is called at the end of each transaction, and when all have begun.

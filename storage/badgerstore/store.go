@@ -63,6 +63,8 @@ type Store struct {
 	stats       counters
 	failed      atomic.Pointer[error]
 
+	turns sync.RWMutex // see raceDetector
+
 	// alive is held for reading while a call uses the databases.
 	alive  sync.RWMutex
 	closed bool
@@ -215,12 +217,35 @@ func (s *Store) nextVersion() uint64 { return s.version.Add(1) }
 
 // commitNow commits a transaction beside those of the committer.
 func (s *Store) commitNow(txn *badger.Txn) error {
+	s.beginCommit()
+	defer s.endCommit()
 	version := s.nextVersion()
 	if err := txn.CommitAt(version, nil); err != nil {
 		return err
 	}
 	s.committed(version)
 	return nil
+}
+
+func (s *Store) beginCommit() {
+	if raceDetector {
+		s.turns.RLock()
+	}
+}
+
+func (s *Store) endCommit() {
+	if raceDetector {
+		s.turns.RUnlock()
+	}
+}
+
+// collectValueLog has Badger give one file back, if it knows of one.
+func (s *Store) collectValueLog() error {
+	if raceDetector {
+		s.turns.Lock()
+		defer s.turns.Unlock()
+	}
+	return s.db.RunValueLogGC(collectRatio)
 }
 
 // committed says that a transaction has ended. Badger may now forget what it

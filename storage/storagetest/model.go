@@ -3,6 +3,7 @@ package storagetest
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"slices"
 	"testing"
 
@@ -29,9 +30,29 @@ func (m *model) trim(to int64) {
 	m.epochs = storage.TrimEpochs(m.epochs, to)
 }
 
+// fewerChecks lowers rapid's default for stores that are opened many times in a
+// check; a number given on the command line stands.
+func fewerChecks(t *testing.T) (restore func()) {
+	const defaultChecks, durableChecks = "100", "25"
+	f := flag.Lookup("rapid.checks")
+	if f == nil || f.Value.String() != defaultChecks {
+		return func() {}
+	}
+	set := func(v string) {
+		if err := f.Value.Set(v); err != nil {
+			t.Error(err)
+		}
+	}
+	set(durableChecks)
+	return func() { set(defaultChecks) }
+}
+
 // testModel does random things to a store and to the model, and compares them
 // after each.
 func testModel(t *testing.T, outer *harness) {
+	if outer.f.Durable {
+		defer fewerChecks(t)()
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &harness{T: t, f: outer.f, dir: t.TempDir()}
 		h.open()
