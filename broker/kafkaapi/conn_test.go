@@ -21,6 +21,11 @@ func produceOf(t *testing.T, topic string, size int) *kmsg.ProduceRequest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return produceRequest(topic, batch)
+}
+
+// produceRequest is a Produce request for partition 0.
+func produceRequest(topic string, batch []byte) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.TimeoutMillis = 9, -1, 10_000
 	p := kmsg.NewProduceRequestTopicPartition()
