@@ -40,12 +40,11 @@ type feeder struct {
 	size  int
 	depth int
 
-	mu    sync.Mutex
-	next  []int64
-	left  int
-	wg    sync.WaitGroup
-	fail  func(args ...any)
-	trims int64 // keep this many batches per partition; 0 for all
+	mu   sync.Mutex
+	next []int64
+	left int
+	wg   sync.WaitGroup
+	fail func(args ...any)
 }
 
 func newFeeder(b testing.TB, s storage.Store, partitions, size, depth int) *feeder {
