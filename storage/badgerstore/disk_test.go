@@ -83,7 +83,13 @@ func TestFullDisk(t *testing.T) {
 		}
 		eventually(t, "recovery of a full disk", 60*time.Second, func() bool { return s.Health() == nil })
 	}
-	// Another program takes the rest: the store must not touch the disk then.
+	diskTakenByAnother(t, s, disk, ps[0], ends[0], term, data)
+}
+
+// diskTakenByAnother has another program take the rest of the disk, to the last
+// byte: the store must not touch it then, and recover when that is over.
+func diskTakenByAnother(t *testing.T, s *Store, disk string, p storage.Partition, end int64, term uint64, data []byte) {
+	t.Helper()
 	ballast, err := os.Create(filepath.Join(disk, "ballast"))
 	if err != nil {
 		t.Fatal(err)
@@ -92,21 +98,21 @@ func TestFullDisk(t *testing.T) {
 	for err = nil; err == nil; {
 		_, err = ballast.Write(data)
 	}
-	if err := appendOne(s, ps[0], ends[0], term, data); !errors.Is(err, storage.ErrNoSpace) {
+	if err := appendOne(s, p, end, term, data); !errors.Is(err, storage.ErrNoSpace) {
 		t.Errorf("append to a disk with nothing left: %v", err)
 	}
 	term++
 	if err := s.Meta().Apply(storage.Op{Key: "a", Value: []byte("x")}); !errors.Is(err, storage.ErrNoSpace) {
 		t.Errorf("metadata on a disk with nothing left: %v", err)
 	}
-	if n, err := s.Log().Read(ps[0], storage.Position{Base: ends[0] - 1}, data); n != len(data) || err != nil {
+	if n, err := s.Log().Read(p, storage.Position{Base: end - 1}, data); n != len(data) || err != nil {
 		t.Errorf("read on a disk with nothing left: %d, %v", n, err)
 	}
 	if err := ballast.Truncate(0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "recovery after another program's files went", 20*time.Second, func() bool { return s.Health() == nil })
-	if err := appendOne(s, ps[0], ends[0], term, data); err != nil {
+	if err := appendOne(s, p, end, term, data); err != nil {
 		t.Errorf("append after recovery: %v", err)
 	}
 }
