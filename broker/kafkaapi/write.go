@@ -19,8 +19,9 @@ const (
 	// if more responses are ready.
 	flushAt = 64 << 10
 	// chunk is how many bytes of records are in hand at a time for one
-	// connection: what a client that does not read can hold.
-	chunk = 256 << 10
+	// connection: what a client that does not read can hold (less, if many do:
+	// see partition.Reader).
+	chunk = 1 << 20
 	// keepOut is the largest encoding buffer that a connection keeps.
 	keepOut = 64 << 10
 )

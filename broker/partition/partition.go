@@ -63,6 +63,7 @@ type Manager struct {
 	// expireProducers returns producer.id.expiration.ms.
 	expireProducers func() time.Duration
 	decompressing   chan struct{} // batches being decompressed
+	reading         atomic.Int64  // bytes that readers hold
 
 	mu     sync.RWMutex
 	topics map[storage.TopicID][]*Partition

@@ -1,10 +1,8 @@
 package partition
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
@@ -103,9 +101,19 @@ type Reader struct {
 	next  int64
 	check checker
 
-	held []*memory.Buffer
-	bufs [][]byte
+	held  []*memory.Buffer
+	bufs  [][]byte
+	bytes int64 // in bufs
 }
+
+// What readers hold is memory that clients decide over: it lasts until they have
+// taken it. Up to readMemory in all, a reader gets as much as it asks for; above
+// it, only small pieces, so that clients that do not read cost little and nobody
+// has to wait for them.
+const (
+	readMemory = 128 << 20
+	smallPiece = 64 << 10
+)
 
 // NewReader returns a reader for the bytes of plan.
 func NewReader(plan Plan) *Reader {
@@ -128,6 +136,9 @@ func (r *Reader) Next(max int) ([][]byte, error) {
 		return nil, nil
 	}
 	before := r.left
+	if r.p.m.reading.Load() > readMemory {
+		max = min(max, smallPiece)
+	}
 	if r.check.at != 0 || !r.fromMemory(max) {
 		if err := r.fromStore(max); err != nil {
 			return nil, err
@@ -138,12 +149,16 @@ func (r *Reader) Next(max int) ([][]byte, error) {
 	if r.left < 0 || r.left == 0 && (r.check.base != r.next || r.check.at != 0) {
 		return nil, fmt.Errorf("the log of %s changed before offset %d while it was sent: %w", r.p.id, r.next, storage.ErrOutOfRange)
 	}
-	r.p.m.stats.fetched.Add(int64(before - r.left))
+	r.bytes = int64(before - r.left)
+	r.p.m.reading.Add(r.bytes)
+	r.p.m.stats.fetched.Add(r.bytes)
 	return r.bufs, nil
 }
 
 // Close lets go of what Next returned.
 func (r *Reader) Close() {
+	r.p.m.reading.Add(-r.bytes)
+	r.bytes = 0
 	for i, b := range r.held {
 		b.Release()
 		r.held[i] = nil
@@ -202,21 +217,20 @@ func (r *Reader) fromStore(max int) error {
 	return nil
 }
 
-// checker follows batches through a stream of bytes that is cut anywhere, and
-// compares each with its own checksum: what the disk has changed is found out
-// before a client has to.
+// checker follows batches through a stream of bytes that is cut anywhere, so
+// that the reader knows where in the log it is. The store has compared what it
+// read with its checksums.
 type checker struct {
 	base   int64            // of the batch that the stream is in, or the offset it must have or pass
 	last   storage.Position // behind the last batch that is complete
-	at     int32            // bytes of it that are behind us
+	at     int32            // bytes of the batch that are behind us
 	header [kafka.BatchHeaderSize]byte
 	size   int32
 	next   int64
-	crc    uint32
 }
 
-// crcFrom is where the part of a batch begins that its checksum covers.
-const crcFrom = 21
+// batchPrefix is what a batch's length does not count: its offset and itself.
+const batchPrefix = 8 + 4
 
 var errChecksum = errors.New("its checksum does not match its content")
 
@@ -229,18 +243,17 @@ func (c *checker) add(b []byte) error {
 			if c.at < kafka.BatchHeaderSize {
 				return nil
 			}
-			if err := c.begin(); err != nil {
-				return err
+			h := kafka.Batch(c.header[:])
+			if c.size = h.Length() + batchPrefix; c.size < kafka.BatchHeaderSize {
+				return fmt.Errorf("its length of %d bytes is impossible", c.size)
 			}
+			// Offsets may have gaps, so the header says which batch this is.
+			c.base, c.next = h.BaseOffset(), h.LastOffset()+1
 		}
 		n := min(int(c.size-c.at), len(b))
-		c.crc = crc32.Update(c.crc, castagnoli, b[:n])
 		c.at += int32(n)
 		b = b[n:]
 		if c.at == c.size {
-			if c.crc != binary.BigEndian.Uint32(c.header[17:]) {
-				return errChecksum
-			}
 			*c = checker{base: c.next, last: storage.Position{Base: c.base, Skip: c.size}}
 		}
 	}
@@ -254,19 +267,6 @@ func (c *checker) position() storage.Position {
 		return c.last
 	}
 	return storage.Position{Base: c.base, Skip: c.at}
-}
-
-func (c *checker) begin() error {
-	h := kafka.Batch(c.header[:])
-	c.size = h.Length() + 12
-	if c.size < kafka.BatchHeaderSize {
-		return fmt.Errorf("its length of %d bytes is impossible", c.size)
-	}
-	// Offsets may have gaps, so the header and not the caller says which batch
-	// this is; it is checked against the key by the store.
-	c.base, c.next = h.BaseOffset(), h.LastOffset()+1
-	c.crc = crc32.Checksum(c.header[crcFrom:], castagnoli)
-	return nil
 }
 
 // reportCorrupt notes that a batch cannot be read: it is said once, and fetches
