@@ -75,6 +75,10 @@ func (c *conn) close() {
 	})
 }
 
+// drainWrite is how long a client may take for a piece of a response when the
+// server stops: one that does not read must not hold up its end.
+const drainWrite = 5 * time.Second
+
 // drain takes no more requests; those under way are answered, waiting ones now.
 func (c *conn) drain() {
 	c.mu.Lock()
@@ -82,6 +86,7 @@ func (c *conn) drain() {
 	calls := append([]*call(nil), c.calls...)
 	c.mu.Unlock()
 	c.nc.SetReadDeadline(time.Unix(1, 0))
+	c.nc.SetWriteDeadline(time.Now().Add(drainWrite))
 	for _, k := range calls {
 		k.hurry()
 	}

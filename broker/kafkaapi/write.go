@@ -143,9 +143,7 @@ func (w *vector) flush() error {
 	if w.bytes() == 0 {
 		return nil
 	}
-	if idle := w.c.idleTime(); idle >= 0 {
-		w.c.nc.SetWriteDeadline(time.Now().Add(idle))
-	}
+	w.c.setWriteDeadline()
 	if len(w.cuts) == 0 {
 		_, err := w.c.nc.Write(w.out)
 		w.c.s.metrics.bytesOut.Add(float64(len(w.out)))
@@ -166,6 +164,18 @@ func (w *vector) flush() error {
 	n, err := bufs.WriteTo(w.c.nc)
 	w.c.s.metrics.bytesOut.Add(float64(n))
 	return err
+}
+
+// setWriteDeadline gives the client its time to take what is sent next.
+func (c *conn) setWriteDeadline() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch idle := c.idleTime(); {
+	case c.draining:
+		c.nc.SetWriteDeadline(time.Now().Add(drainWrite))
+	case idle >= 0:
+		c.nc.SetWriteDeadline(time.Now().Add(idle))
+	}
 }
 
 func (w *vector) release() {
