@@ -52,6 +52,7 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 		Producers: &ProducerIDs{meta: store.Meta()},
 		Partitions: partition.NewManager(partition.Options{
 			Store: store, Log: log, Epoch: epoch, CacheBytes: cfg.StorageCacheBytes,
+			RecompressLimit: int64(cfg.SocketRequestMaxBytes),
 			ProducerExpiration: func() time.Duration {
 				return time.Duration(topics.Config().ProducerIDExpirationMs) * time.Millisecond
 			},

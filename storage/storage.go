@@ -51,6 +51,9 @@ type Append struct {
 	Epoch int32
 	// Term ties an append to those before it: see Log.Append.
 	Term uint64
+	// Internal marks what the broker notes for itself (offsets of groups, for
+	// one): it is little, and may use space that is kept in reserve.
+	Internal bool
 	// Done is called exactly once, from a goroutine of the store, with nil
 	// when the batch is durable (in the sense of the store's sync setting) and
 	// can be read. It must not block: it may take short locks and enqueue.

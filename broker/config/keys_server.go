@@ -128,7 +128,7 @@ func logKeys() []Key {
 // groupKeys are the settings of groups, producers and transactions.
 func groupKeys() []Key {
 	return []Key{
-		{Name: "offsets.topic.num.partitions", Type: Int, Default: "50", Check: Between(1, maxInt),
+		{Name: "offsets.topic.num.partitions", Type: Int, Default: "50", Check: Between(1, 10000),
 			Doc: "The partitions of __consumer_offsets when it is created. Not to be changed afterwards: groups would lose sight of their offsets."},
 		{Name: "offsets.topic.segment.bytes", Type: Int, Default: "104857600", Unit: "bytes", Check: Between(1, maxInt), Effect: NoEffect,
 			Doc: "The segment.bytes of __consumer_offsets."},
@@ -154,7 +154,7 @@ func groupKeys() []Key {
 			Doc: "How long a transactional id without activity is remembered."},
 		{Name: "transaction.max.timeout.ms", Type: Int, Default: "900000", Unit: "ms", Check: Between(1, maxInt), Effect: Planned,
 			Doc: "The longest transaction timeout that a producer may ask for."},
-		{Name: "transaction.state.log.num.partitions", Type: Int, Default: "50", Check: Between(1, maxInt), Effect: Planned,
+		{Name: "transaction.state.log.num.partitions", Type: Int, Default: "50", Check: Between(1, 10000), Effect: Planned,
 			Doc: "The partitions of __transaction_state when it is created. Not to be changed afterwards."},
 		{Name: "transaction.state.log.segment.bytes", Type: Int, Default: "104857600", Unit: "bytes", Check: Between(1, maxInt), Effect: Planned,
 			Doc: "The segment size of __transaction_state."},

@@ -266,9 +266,13 @@ func (c *conn) clientName(id []byte) string {
 
 // push puts a call behind those under way, once there is room for it. Where the
 // connection has ended meanwhile, the call is released.
+//
+// A request whose answer may be large waits until all before it are answered,
+// and those behind it until it is: so a connection holds one such answer, and
+// not as many as a client asks for without reading them.
 func (c *conn) push(k *call) bool {
 	c.mu.Lock()
-	for len(c.calls) >= int(c.s.cfg.ConnectionMaxInFlight) && !c.closed {
+	for !c.closed && !c.fits(k) {
 		c.room.Wait()
 	}
 	if c.closed {
@@ -279,6 +283,27 @@ func (c *conn) push(k *call) bool {
 	c.calls = append(c.calls, k)
 	c.mu.Unlock()
 	return true
+}
+
+// fits says whether k may join the calls that are under way. The writer keeps the
+// call that it is sending at the front until that is done.
+func (c *conn) fits(k *call) bool {
+	switch n := len(c.calls); {
+	case n == 0:
+		return true
+	case n >= int(c.s.cfg.ConnectionMaxInFlight):
+		return false
+	default:
+		return smallAnswer[k.key] && smallAnswer[c.calls[n-1].key]
+	}
+}
+
+// smallAnswer names the APIs whose answers are bounded by what they were asked
+// and small, or, as those of Fetch, not held in memory.
+var smallAnswer = [maxKey]bool{
+	kafka.Produce: true, kafka.Fetch: true, kafka.OffsetCommit: true, kafka.Heartbeat: true,
+	kafka.JoinGroup: true, kafka.SyncGroup: true, kafka.LeaveGroup: true,
+	kafka.FindCoordinator: true, kafka.InitProducerID: true, kafka.APIVersions: true,
 }
 
 // A frame is read in steps, so that memory follows the bytes that have come and

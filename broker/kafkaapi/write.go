@@ -38,9 +38,10 @@ func (c *conn) write() {
 			return
 		}
 		err := c.send(w, k)
-		if err == nil && w.bytes() >= flushAt {
+		if err == nil && (w.bytes() >= flushAt || !smallAnswer[k.key]) {
 			err = w.flush()
 		}
+		c.sent()
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) && !isReset(err) {
 				c.log.Info("a response could not be sent; the connection is closed", zap.Error(err))
@@ -50,7 +51,7 @@ func (c *conn) write() {
 	}
 }
 
-// first waits until the oldest request has its response, and takes it. Before
+// first waits until the oldest request has its response, and returns it. Before
 // it waits it sends what was gathered. It returns nil when there is no more.
 func (c *conn) first(w *vector) *call {
 	c.mu.Lock()
@@ -61,12 +62,6 @@ func (c *conn) first(w *vector) *call {
 			return nil
 		case len(c.calls) > 0 && c.calls[0].done:
 			k := c.calls[0]
-			c.calls[0] = nil
-			c.calls = c.calls[1:]
-			if len(c.calls) == 0 {
-				c.calls = nil
-			}
-			c.room.Signal()
 			c.mu.Unlock()
 			return k
 		case w.bytes() > 0:
@@ -82,6 +77,20 @@ func (c *conn) first(w *vector) *call {
 			c.work.Wait()
 		}
 	}
+}
+
+// sent takes away the call that first returned.
+func (c *conn) sent() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.calls) == 0 {
+		return // the connection has ended meanwhile
+	}
+	c.calls[0] = nil
+	if c.calls = c.calls[1:]; len(c.calls) == 0 {
+		c.calls = nil
+	}
+	c.room.Signal()
 }
 
 // send puts k's response into w, which sends when it has enough.
@@ -101,6 +110,7 @@ func (c *conn) send(w *vector, k *call) error {
 		w.out = append(append(w.out, 0, 0, 0, 0), k.raw...)
 	} else {
 		w.out = k.resp.AppendTo(k.appendHeader(w.out, k.resp))
+		k.resp = nil // what it was made of is not kept while it is sent
 	}
 	binary.BigEndian.PutUint32(w.out[at:], uint32(len(w.out)-at-4))
 	return nil

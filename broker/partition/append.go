@@ -37,11 +37,12 @@ type Result struct {
 // pending is an append that the store has not reported yet.
 type pending struct {
 	storage.Append
-	batch  kafka.Batch
-	buffer *memory.Buffer
-	result Result
-	done   func(Result)
-	also   []func(Result) // repeated sends of the same batch, and drain
+	batch    kafka.Batch
+	buffer   *memory.Buffer
+	internal bool
+	result   Result
+	done     func(Result)
+	also     []func(Result) // repeated sends of the same batch, and drain
 }
 
 // pendings is a queue of appends in a ring.
@@ -99,13 +100,19 @@ func (p *Partition) Append(r Request) {
 		// Refused before the batch has an offset, so that a full disk does not
 		// disturb the sequence of those behind it.
 		err = p.m.store.Health()
+		if r.Internal && errors.Is(err, storage.ErrNoSpace) {
+			err = nil // it may use the reserve; the store decides
+		}
+		if errors.Is(err, storage.ErrNoSpace) {
+			p.m.stats.noSpace.Add(1)
+		}
 	}
 	if err != nil {
 		p.m.stats.refused.Add(1)
 		r.Done(Result{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1, Err: clientError(err)})
 		return
 	}
-	x := &pending{batch: batch, done: r.Done, result: Result{LogAppendTime: -1}}
+	x := &pending{batch: batch, done: r.Done, result: Result{LogAppendTime: -1}, internal: r.Internal}
 	if t.Settings.LogAppendTime {
 		x.result.LogAppendTime = rules.Now
 	}
@@ -119,7 +126,16 @@ func (p *Partition) Append(r Request) {
 
 // validate checks a batch. Decompressing one may take memory for a large window,
 // so that only so many are checked at a time.
+//
+// A batch that gets another codec is held in memory decompressed. So it may be
+// no larger than a request that brings it uncompressed could be, and only one is
+// rewritten at a time.
 func (m *Manager) validate(b kafka.Batch, rules kafka.Rules) (kafka.Batch, kafka.Result, error) {
+	if rules.Target.Recompress && rules.Target.Codec != b.Codec() {
+		rules.DecompressedLimit = m.recompressLimit
+		m.recompressing <- struct{}{}
+		defer func() { <-m.recompressing }()
+	}
 	if b.Codec() != kafka.CodecNone {
 		m.decompressing <- struct{}{}
 		defer func() { <-m.decompressing }()
@@ -174,7 +190,7 @@ func (p *Partition) queue(x *pending, now int64) {
 	x.result.BaseOffset, x.result.LogStartOffset = info.BaseOffset, p.start
 	x.Append = storage.Append{
 		Partition: p.id, Info: info, Data: x.batch, Epoch: p.m.epoch, Term: p.term,
-		Done: p.appended, Owner: x,
+		Internal: x.internal, Done: p.appended, Owner: x,
 	}
 	if x.buffer != nil {
 		x.buffer.Retain()

@@ -63,7 +63,9 @@ type Manager struct {
 	// expireProducers returns producer.id.expiration.ms.
 	expireProducers func() time.Duration
 	decompressing   chan struct{} // batches being decompressed
-	reading         atomic.Int64  // bytes that readers hold
+	recompressing   chan struct{} // the batch being recompressed
+	recompressLimit int64
+	reading         atomic.Int64 // bytes that readers hold
 
 	mu     sync.RWMutex
 	topics map[storage.TopicID][]*Partition
@@ -82,6 +84,9 @@ type Options struct {
 	Epoch int32
 	// CacheBytes is the memory for recent batches.
 	CacheBytes int64
+	// RecompressLimit is the largest size, decompressed, of a batch that a topic's
+	// compression.type has compressed anew. 0 is the decoder's own limit.
+	RecompressLimit int64
 	// ProducerExpiration returns how long a silent producer is remembered.
 	ProducerExpiration func() time.Duration
 }
@@ -95,7 +100,8 @@ func NewManager(o Options) *Manager {
 		store: o.Store, log: o.Store.Log(), zap: o.Log, now: o.Now, epoch: o.Epoch,
 		cache: cache{limit: o.CacheBytes}, expireProducers: o.ProducerExpiration,
 		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
-		topics:        map[storage.TopicID][]*Partition{},
+		recompressing: make(chan struct{}, 1), recompressLimit: o.RecompressLimit,
+		topics: map[storage.TopicID][]*Partition{},
 	}
 }
 

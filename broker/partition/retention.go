@@ -118,7 +118,7 @@ func (m *Manager) RunCleaner(ctx context.Context, interval time.Duration) {
 }
 
 type stats struct {
-	batches, bytes, fetched, refused, duplicates, corrupt, trimmed atomic.Int64
+	batches, bytes, fetched, refused, noSpace, duplicates, corrupt, trimmed atomic.Int64
 }
 
 // Stats are counters since the start.
@@ -126,6 +126,7 @@ type Stats struct {
 	Batches, Bytes      int64 // appended
 	Fetched             int64 // bytes handed to readers
 	Refused, Duplicates int64 // batches
+	NoSpace             int64 // batches refused because the disk is full
 	Corrupt             int64 // batches on disk that cannot be read
 	Trimmed             int64 // offsets deleted by retention
 	CacheBytes          int64 // memory of recent batches now
@@ -141,7 +142,7 @@ func (m *Manager) Stats() Stats {
 	}
 	m.mu.RUnlock()
 	return Stats{
-		Batches: m.stats.batches.Load(), Bytes: m.stats.bytes.Load(), Fetched: m.stats.fetched.Load(),
+		Batches: m.stats.batches.Load(), Bytes: m.stats.bytes.Load(), Fetched: m.stats.fetched.Load(), NoSpace: m.stats.noSpace.Load(),
 		Refused: m.stats.refused.Load(), Duplicates: m.stats.duplicates.Load(),
 		Corrupt: m.stats.corrupt.Load(), Trimmed: m.stats.trimmed.Load(),
 		CacheBytes: m.cache.usedBytes(), Partitions: n,

@@ -39,8 +39,13 @@ type ConfigValue struct {
 
 // Create creates the topics that it can and returns, for each, the topic or why
 // there is none. What is created becomes durable together, or (with the third
-// result) not at all. With validateOnly nothing is created.
+// result) not at all. With validateOnly nothing is created. Internal topics are
+// made by Ensure alone.
 func (c *Catalogue) Create(topics []NewTopic, validateOnly bool) (created []*Topic, errs []error, err error) {
+	return c.create(topics, validateOnly, false)
+}
+
+func (c *Catalogue) create(topics []NewTopic, validateOnly, internal bool) (created []*Topic, errs []error, err error) {
 	created, errs = make([]*Topic, len(topics)), make([]error, len(topics))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,6 +63,10 @@ func (c *Catalogue) Create(topics []NewTopic, validateOnly bool) (created []*Top
 	for i := range topics {
 		if count[topics[i].Name] > 1 {
 			errs[i] = refuse(kerr.InvalidRequest, "topic '%s' stands in the request %d times", topics[i].Name, count[topics[i].Name])
+			continue
+		}
+		if !internal && IsInternal(topics[i].Name) {
+			errs[i] = brokersOwn(topics[i].Name)
 			continue
 		}
 		t, err := c.build(e, &topics[i])
@@ -84,7 +93,7 @@ func (c *Catalogue) Ensure(name string) (*Topic, error) {
 	if t := c.Topic(name); t != nil {
 		return t, nil
 	}
-	_, errs, err := c.Create([]NewTopic{c.auto(name)}, false)
+	_, errs, err := c.create([]NewTopic{c.auto(name)}, false, true)
 	if err != nil {
 		return nil, err
 	}
@@ -300,6 +309,9 @@ func (c *Catalogue) CreatePartitions(topics []MorePartitions, validateOnly bool)
 func (c *Catalogue) checkGrowth(e *edit, t *Topic, m *MorePartitions, left int32) error {
 	if t == nil {
 		return refuse(kerr.UnknownTopicOrPartition, "there is no topic '%s'", m.Name)
+	}
+	if t.Internal {
+		return brokersOwn(t.Name)
 	}
 	if m.Count == t.Partitions {
 		return refuse(kerr.InvalidPartitions, "Topic already has %d partition(s).", t.Partitions)

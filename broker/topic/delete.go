@@ -23,6 +23,8 @@ func (c *Catalogue) Delete(ids []storage.TopicID) (deleted []Deletion, errs []er
 			errs[i] = refuse(kerr.TopicDeletionDisabled, "topics cannot be deleted: delete.topic.enable is false")
 		case t == nil:
 			errs[i] = refuse(kerr.UnknownTopicID, "there is no topic of the id %s", FormatID(id))
+		case t.Internal:
+			errs[i] = brokersOwn(t.Name)
 		default:
 			e.remove(t, c.now())
 		}

@@ -24,6 +24,13 @@ func IsInternal(name string) bool {
 	return name == ConsumerOffsets || name == TransactionState || name == shareGroupState
 }
 
+// brokersOwn refuses to create, grow or delete a topic that holds the broker's own
+// state: coordinators count its partitions, and every group would lose its
+// offsets.
+func brokersOwn(name string) error {
+	return refuse(kerr.InvalidTopicException, "topic '%s' belongs to the broker, which creates it when it is needed; it can be neither created, grown nor deleted by hand", name)
+}
+
 // CheckName refuses what cannot be the name of a topic, with
 // INVALID_TOPIC_EXCEPTION.
 func CheckName(name string) error {

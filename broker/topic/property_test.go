@@ -58,8 +58,12 @@ func TestCatalogueIsWhatIsStored(t *testing.T) {
 				_, _ = c.Ensure(names.Draw(t, "name"))
 			case 2:
 				if all := c.Topics(); len(all) > 0 {
-					deleted, _, err := c.Delete([]storage.TopicID{rapid.SampledFrom(all).Draw(t, "topic").ID})
-					if err == nil && rapid.Bool().Draw(t, "forget") {
+					victim := rapid.SampledFrom(all).Draw(t, "topic")
+					deleted, errs, err := c.Delete([]storage.TopicID{victim.ID})
+					if err == nil && (errs[0] != nil) != victim.Internal {
+						t.Fatalf("deletion of %s: %v", victim.Name, errs[0])
+					}
+					if err == nil && errs[0] == nil && rapid.Bool().Draw(t, "forget") {
 						_ = c.Forget(deleted[0].ID)
 					}
 				}

@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -55,7 +56,8 @@ const (
 )
 
 func newCollector(s *Store) *collector {
-	return &collector{s: s, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	// What a run before this one has deleted is still to be tried.
+	return &collector{s: s, wake: make(chan struct{}, 1), stop: make(chan struct{}), exhaustedAt: math.MaxUint64}
 }
 
 func (c *collector) nudge() {

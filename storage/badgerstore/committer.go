@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/storage"
 )
@@ -89,9 +90,12 @@ func (c *committer) commit(entries []entry) int {
 	n, need := c.measure(entries)
 	refusal := c.s.refusal(need)
 	if errors.Is(refusal, storage.ErrNoSpace) {
-		c.s.refusedNeed.Store(need)
+		if c.s.refusedNeed.Swap(need) == 0 {
+			c.s.log.Warn("the disk is full up to the reserve: appends are refused until there is space", zap.Error(refusal))
+		}
 	} else if c.s.refusedNeed.Load() != 0 {
 		c.s.refusedNeed.Store(0)
+		c.s.log.Info("there is space on the disk again: appends are taken")
 	}
 	for _, e := range entries[:n] {
 		if e.append != nil {
@@ -141,6 +145,9 @@ func (c *committer) append(a *storage.Append, refusal error) {
 	if c.s.reaper.dropping(a.Partition) {
 		c.parked[a.Partition] = append(c.parked[a.Partition], entry{append: a})
 		return
+	}
+	if a.Internal && errors.Is(refusal, storage.ErrNoSpace) {
+		refusal = c.s.refuseCleanup()
 	}
 	p := c.lookup(a.Partition)
 	err := p.staged.check(a, refusal, c.s.opts.maxBatchBytes())

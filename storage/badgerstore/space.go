@@ -13,8 +13,11 @@ import (
 // error but a signal that ends the process. So free space is asked for before
 // each write, and a reserve is kept for what compaction and the collector
 // write: appends end at the reserve, clean-up and metadata at a part of it.
+// Of a large reserve clean-up does not need a quarter: as long as it can write,
+// what fills the disk can be deleted.
 const (
 	cleanupReserveDivisor = 4
+	maxCleanupReserve     = 16 << 20
 )
 
 // refusal says why need bytes of batches may not be written now, or nil.
@@ -31,7 +34,7 @@ func (s *Store) refuseCleanup() error {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	return s.refuseBelow(s.opts.ReserveBytes/cleanupReserveDivisor, 0)
+	return s.refuseBelow(min(s.opts.ReserveBytes/cleanupReserveDivisor, maxCleanupReserve), 0)
 }
 
 func (s *Store) refuseBelow(reserve, need int64) error {

@@ -40,7 +40,10 @@ func (m coreMetrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 // storeMetrics are the counters of the store.
-type storeMetrics struct{ store *badgerstore.Store }
+type storeMetrics struct {
+	store *badgerstore.Store
+	core  *broker.Core
+}
 
 func (m storeMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
 
@@ -49,7 +52,7 @@ func (m storeMetrics) Collect(ch chan<- prometheus.Metric) {
 	e.counter("storage_groups_total", "Groups of appends that were committed together.", float64(s.Groups))
 	e.counter("storage_groups_synced_total", "Of them, those that were synced to disk first.", float64(s.SyncedGroups))
 	e.counter("storage_commits_total", "Database transactions.", float64(s.Commits))
-	e.counter("storage_no_space_total", "Appends refused because the disk was full.", float64(s.NoSpace))
+	e.counter("storage_no_space_total", "Appends refused because the disk was full.", float64(s.NoSpace)+float64(m.core.Partitions.Stats().NoSpace))
 	e.counter("storage_refused_total", "Appends refused for another reason.", float64(s.Refused))
 	e.counter("storage_corrupt_reads_total", "Reads that found damaged data.", float64(s.CorruptReads))
 	e.counter("storage_collected_files_total", "Value log files whose space was given back.", float64(s.CollectorRuns))
