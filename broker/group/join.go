@@ -109,8 +109,32 @@ func (s *shard) join(st *step, c Client, req *kmsg.JoinGroupRequest, reply func(
 		}
 		g = s.addGroup(st, s.newGroup(st.now, strings.Clone(req.Group)))
 	}
+	if size := joinSize(c, req); size > largeJoin && g.metadataBytes(req.MemberID)+size > s.cfg.MaxGroupBytes {
+		// Its members could not be written down, nor told to their leader.
+		refuse(kerr.PolicyViolation)
+		return
+	}
 	g.join(st, newJoining(c, req, reply))
 	s.dropIfBlank(st, g)
+}
+
+// largeJoin is the size from which a member's metadata is added up with that of
+// the others in its group before it is kept.
+const largeJoin = 4 << 10
+
+// metadataBytes is what the members of the group keep of metadata, without the
+// one of that id.
+func (g *classicGroup) metadataBytes(but string) int {
+	n := 0
+	for _, m := range g.members {
+		if m.id == but {
+			continue
+		}
+		for _, p := range m.protocols {
+			n += len(p.name) + len(p.metadata)
+		}
+	}
+	return n
 }
 
 func (g *classicGroup) join(st *step, j *joining) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -98,7 +99,7 @@ func exitStatus(err error) int {
 	var unreachable *client.UnreachableError
 	var failed *output.FailedError
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command "):
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted

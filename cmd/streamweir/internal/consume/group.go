@@ -41,7 +41,15 @@ func (r *run) group(ctx context.Context, cfg client.Config) (err error) {
 		if commitErr := r.cl.CommitMarkedOffsets(last); commitErr != nil && err == nil {
 			err = fmt.Errorf("commit offsets of group %q: %w", r.job.Group, r.cl.Explain(commitErr))
 		}
-		r.cl.CloseAllowingRebalance()
+		left := make(chan struct{})
+		go func() {
+			r.cl.CloseAllowingRebalance()
+			close(left)
+		}()
+		select {
+		case <-left:
+		case <-last.Done(): // its session will end without us
+		}
 	}()
 	return r.poll(ctx)
 }
@@ -51,6 +59,9 @@ func (r *run) groupOptions() []kgo.Opt {
 	opts := append(r.job.options(),
 		kgo.WithHooks(r.watch),
 		kgo.ConsumerGroup(r.job.Group),
+		// What librdkafka's and Java's consumers offer by default, so that all of
+		// them can be in one group.
+		kgo.Balancers(kgo.RangeBalancer(), kgo.RoundRobinBalancer()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.AutoCommitMarks(),
 		kgo.BlockRebalanceOnPoll(),
