@@ -20,6 +20,8 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrVersion refuses a data directory that a newer release has written.
 	ErrVersion = errors.New("the data directory is of a newer version")
+	// ErrLost refuses a data directory that has less than was acknowledged.
+	ErrLost = errors.New("acknowledged data is missing")
 	// ErrLocked refuses a data directory that another process has open.
 	ErrLocked = errors.New("the data directory is in use by another process")
 )

@@ -303,7 +303,7 @@ func (c *collector) fillValueLog() error {
 		}
 	}
 	txn := s.db.NewTransactionAt(0, true)
-	if err := txn.Delete(key); err != nil {
+	if err := errors.Join(txn.Delete(key), txn.Set(markerKey, tombstone)); err != nil {
 		txn.Discard()
 		return err
 	}

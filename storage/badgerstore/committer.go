@@ -279,6 +279,7 @@ func (c *committer) delete(key []byte) {
 	if err := c.g.txn.Delete(key); err != nil {
 		c.fail(err)
 	}
+	c.set(markerKey, tombstone) // see acked.go
 }
 
 // fail is for what must not happen, such as a transaction above Badger's limits.
@@ -291,6 +292,12 @@ func (c *committer) fail(err error) {
 func (c *committer) endTxn() {
 	g := c.g
 	if g.txn == nil {
+		return
+	}
+	if c.count == txnBaseCount {
+		// Nothing was to change: a version that no key has would look lost.
+		g.txn.Discard()
+		g.txn = nil
 		return
 	}
 	g.version = c.s.nextVersion()
@@ -455,6 +462,9 @@ func (s *Store) complete(in <-chan *group) {
 			}
 		}
 		if g.version > 0 {
+			if err == nil {
+				s.acked.note(g.version, s.opts.SyncAlways, s.boot)
+			}
 			s.committed(g.version)
 		}
 		g.release()

@@ -30,6 +30,8 @@ var children = map[string]func(dir string, always bool) error{
 	"traced": childTraced,
 	"broken": childBroken,
 	"idle":   childIdle,
+	"acked":  childAcked,
+	"reap":   childReap,
 }
 
 func TestMain(m *testing.M) {

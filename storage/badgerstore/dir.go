@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,6 +21,7 @@ const formatVersion = 1
 const (
 	versionName = "VERSION"
 	lockName    = "LOCK"
+	newName     = "NEW" // there until the first start has made both databases
 	logName     = "log"
 	metaName    = "meta"
 )
@@ -29,6 +31,7 @@ type directory struct {
 	path string
 	lock *os.File
 	dir  *os.File // kept open, for statfs
+	made bool     // both databases are there, or should be
 }
 
 // openDirectory takes hold of a data directory, and makes it where it is missing.
@@ -59,9 +62,35 @@ func openDirectory(path string) (_ *directory, err error) {
 		return nil, fmt.Errorf("lock the data directory %s: %w", path, err)
 	}
 	if fresh {
+		if err := os.WriteFile(filepath.Join(path, newName), nil, 0o640); err != nil {
+			return nil, fmt.Errorf("begin the data directory: %w", err)
+		}
 		return d, d.writeVersion()
 	}
-	return d, d.checkVersion()
+	if err := d.checkVersion(); err != nil {
+		return nil, err
+	}
+	_, err = os.Stat(filepath.Join(path, newName))
+	if d.made = errors.Is(err, fs.ErrNotExist); d.made {
+		err = nil
+	}
+	return d, err
+}
+
+// begun says that both databases are there: from now on they may not be missing.
+func (d *directory) begun() error {
+	if d.made {
+		return nil
+	}
+	err := d.dir.Sync()
+	if err == nil {
+		err = os.Remove(filepath.Join(d.path, newName))
+	}
+	if err != nil {
+		return fmt.Errorf("begin the data directory: %w", err)
+	}
+	d.made = true
+	return nil
 }
 
 // checkContents refuses to move into a directory that holds something else.
@@ -75,7 +104,7 @@ func (d *directory) checkContents() (fresh bool, err error) {
 		switch name {
 		case versionName:
 			return false, nil
-		case lockName, versionName + ".tmp", "lost+found":
+		case lockName, newName, versionName + ".tmp", "lost+found":
 		default:
 			strangers = append(strangers, name)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // The first byte of every key in the log database says what the entry is. All
-// but the filler go on with the partition: topic id (16 bytes) and index (4).
+// but the filler and the marker go on with the partition: topic id (16 bytes) and index (4).
 // docs/format.md describes keys and values byte by byte.
 const (
 	prefixBatch     = 'b' // a record batch
@@ -21,6 +21,10 @@ const (
 	prefixDrop      = 'x' // a partition that is being removed
 	prefixFiller    = 'z' // no data: pushes a memtable out (see collector)
 )
+
+// markerKey, in both databases, is set by each transaction that deletes, and by
+// each one on the metadata (see acked.go).
+var markerKey = []byte{'v'}
 
 const (
 	partitionKeyLen = 1 + 16 + 4

@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -17,6 +18,13 @@ const metaPrefix = 'm'
 type metaStore struct {
 	s  *Store
 	db *badger.DB
+
+	mu struct {
+		// Held over the write of a few bytes to the page cache, by calls that
+		// have just waited for the disk.
+		sync.Mutex
+		acked *acked
+	}
 }
 
 func (s *Store) openMeta(path string) (*metaStore, error) {
@@ -132,6 +140,9 @@ func (m *metaStore) Apply(ops ...storage.Op) error {
 	}
 	txn := m.db.NewTransaction(true)
 	defer txn.Discard()
+	if err := txn.Set(markerKey, tombstone); err != nil {
+		return fmt.Errorf("change metadata: %w", err)
+	}
 	for _, op := range ops {
 		var err error
 		if op.Value == nil {
@@ -153,5 +164,22 @@ func (m *metaStore) Apply(ops ...storage.Op) error {
 	if err := m.s.failure(); err != nil {
 		return fmt.Errorf("change metadata: %w", err)
 	}
+	m.note()
 	return nil
+}
+
+// note moves the watermark to the newest marker: commits run side by side and
+// Badger does not tell which version each has got.
+func (m *metaStore) note() {
+	txn := m.db.NewTransaction(false)
+	defer txn.Discard()
+	item, err := txn.Get(markerKey)
+	if err != nil {
+		return // the watermark stays behind
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.s.failure() == nil {
+		m.mu.acked.note(item.Version(), true, m.s.boot)
+	}
 }

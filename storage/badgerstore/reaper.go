@@ -338,6 +338,10 @@ func (r *reaper) deleteKeys(keys [][]byte) error {
 		}
 		n := min(limit, len(keys))
 		txn := r.s.db.NewTransactionAt(0, true)
+		if err := txn.Set(markerKey, tombstone); err != nil {
+			txn.Discard()
+			return err
+		}
 		for _, k := range keys[:n] {
 			if err := txn.Delete(k); err != nil {
 				txn.Discard()

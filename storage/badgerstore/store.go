@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,8 +39,10 @@ type Store struct {
 	// space asks the file system; tests command it.
 	space func() (total, free int64, err error)
 
-	db   *badger.DB // batches
-	meta *metaStore
+	db    *badger.DB // batches
+	acked *acked     // of db; the completer's
+	boot  bootID
+	meta  *metaStore
 
 	logDir       *os.File
 	logDirSynced time.Time // the completer's
@@ -106,12 +107,12 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	if opts, err = opts.withDefaults(total); err != nil {
 		return nil, err
 	}
-	s := &Store{opts: opts, log: opts.Logger, dir: dir, space: dir.space, queue: newQueue(), states: newStates(opts.StateBytes)}
+	s := &Store{opts: opts, log: opts.Logger, boot: thisBoot(), dir: dir, space: dir.space, queue: newQueue(), states: newStates(opts.StateBytes)}
 	s.mu.partitions = map[storage.Partition]*partition{}
 	s.reaper, s.collector = newReaper(s), newCollector(s)
 	defer func() {
 		if err != nil {
-			s.closeDatabases()
+			s.closeDatabases(false)
 		}
 	}()
 	if err := s.openDatabases(); err != nil {
@@ -131,6 +132,11 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 // openDatabases opens both at a time.
 func (s *Store) openDatabases() error {
 	logPath, metaPath := filepath.Join(s.dir.path, logName), filepath.Join(s.dir.path, metaName)
+	if s.dir.made {
+		if err := errors.Join(checkDatabase(logPath, logName), checkDatabase(metaPath, metaName)); err != nil {
+			return err
+		}
+	}
 	var metaErr error
 	var wg sync.WaitGroup
 	wg.Go(func() { s.meta, metaErr = s.openMeta(metaPath) })
@@ -146,8 +152,29 @@ func (s *Store) openDatabases() error {
 		return err
 	}
 	s.version.Store(s.db.MaxVersion())
-	s.logDir, err = openDir(logPath)
-	return err
+	if s.logDir, err = openDir(logPath); err != nil {
+		return err
+	}
+	var logErr error
+	s.acked, logErr = openAcked(s.dir.path, logName, s.version.Load(), s.log)
+	s.meta.mu.acked, metaErr = openAcked(s.dir.path, metaName, s.meta.db.MaxVersion(), s.log)
+	if err := errors.Join(logErr, metaErr); err != nil {
+		return err
+	}
+	if err := errors.Join(removeAside(logPath), removeAside(metaPath)); err != nil {
+		return err
+	}
+	return s.dir.begun()
+}
+
+// opened is what open returns. A panic of Badger's becomes an error.
+func opened(name string, logger badger.Logger, open func(badger.Logger) (*badger.DB, error)) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, damaged(name, fmt.Sprint(p))
+		}
+	}()
+	return open(logger)
 }
 
 // openBadger opens a database, and refuses one that had to leave a table out.
@@ -159,8 +186,8 @@ func (s *Store) openBadger(name string, open func(badger.Logger) (*badger.DB, er
 		defer mu.Unlock()
 		leftOut = what
 	}}
-	db, err := open(logger)
-	if err != nil && strings.Contains(err.Error(), "checksum mismatch") {
+	db, err := opened(name, logger, open)
+	if err != nil && isDamage(err) {
 		return nil, fmt.Errorf("open the %s database: it is corrupt on disk: check the disk and restore the directory from a copy: %w", name, err)
 	}
 	if err != nil {
@@ -174,7 +201,7 @@ func (s *Store) openBadger(name string, open func(badger.Logger) (*badger.DB, er
 	return db, nil
 }
 
-func (s *Store) closeDatabases() (err error) {
+func (s *Store) closeDatabases(clean bool) (err error) {
 	if s.db != nil {
 		err = s.db.Close()
 	}
@@ -183,6 +210,13 @@ func (s *Store) closeDatabases() (err error) {
 	}
 	if s.logDir != nil {
 		err = errors.Join(err, s.logDir.Close())
+	}
+	clean = clean && err == nil
+	if s.acked != nil {
+		err = errors.Join(err, s.acked.close(clean))
+	}
+	if s.meta != nil && s.meta.mu.acked != nil {
+		err = errors.Join(err, s.meta.mu.acked.close(clean))
 	}
 	return err
 }
@@ -326,7 +360,7 @@ func (s *Store) Close() (err error) {
 		s.alive.Lock()
 		s.closed = true
 		s.alive.Unlock()
-		err = s.closeDatabases()
+		err = s.closeDatabases(s.failure() == nil)
 		s.collector.ended()
 		s.collects.Wait()
 		s.dir.close()
