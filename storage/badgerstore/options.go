@@ -31,7 +31,10 @@ type Options struct {
 	SegmentBatches int32
 
 	// MaxGroupBytes and MaxGroupBatches bound what is committed together.
-	// Default: 8 MB, 4096 batches.
+	// Default: 4096 batches, and 256 KB: while a small group is written, those
+	// who wait for it are answered and send more, where one large group would
+	// have everybody wait for the disk and then the disk for everybody. With
+	// SyncAlways it is 8 MB, since the sync costs more than the waiting.
 	MaxGroupBytes   int64
 	MaxGroupBatches int
 	// CommitsInFlight is how many groups are under way at a time. Default: 4,
@@ -67,7 +70,8 @@ type Options struct {
 const (
 	defaultSegmentBytes    = 16 << 20
 	defaultSegmentBatches  = 1024
-	defaultMaxGroupBytes   = 8 << 20
+	defaultMaxGroupBytes   = 256 << 10
+	defaultMaxGroupAlways  = 8 << 20
 	defaultMaxGroupBatches = 4096
 	defaultInFlight        = 4
 	defaultInFlightAlways  = 1
@@ -102,6 +106,9 @@ func (o Options) withDefaults(diskBytes int64) (Options, error) {
 	setDefault(&o.ReserveBytes, max(min(diskBytes/20, maxReserve), reserveFiles*o.ValueLogFileBytes))
 	setDefault(&o.SegmentBytes, defaultSegmentBytes)
 	setDefault(&o.SegmentBatches, defaultSegmentBatches)
+	if o.SyncAlways {
+		setDefault(&o.MaxGroupBytes, defaultMaxGroupAlways)
+	}
 	setDefault(&o.MaxGroupBytes, defaultMaxGroupBytes)
 	setDefault(&o.MaxGroupBatches, defaultMaxGroupBatches)
 	setDefault(&o.StateBytes, defaultStateBytes)
