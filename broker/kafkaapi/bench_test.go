@@ -9,34 +9,15 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker"
-	"github.com/streamweir/streamweir/broker/config"
 	"github.com/streamweir/streamweir/protocol/kafka"
-	"github.com/streamweir/streamweir/storage/memstore"
 )
 
 // benchServer is a server on a store in memory, with a topic t and a connection.
 func benchServer(b *testing.B) (*broker.Core, net.Conn) {
 	b.Helper()
-	cfg, _, err := config.Load(config.Source{Set: []string{"listeners=PLAINTEXT://127.0.0.1:0"}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	store := memstore.New(memstore.Options{})
-	core, err := broker.Open(store, cfg, zap.NewNop())
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := New(core, zap.NewNop())
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := s.Listen(); err != nil {
-		b.Fatal(err)
-	}
-	s.Serve()
+	core, s := serve(b)
 	if _, err := core.Topics.Ensure("t"); err != nil {
 		b.Fatal(err)
 	}
@@ -44,12 +25,7 @@ func benchServer(b *testing.B) (*broker.Core, net.Conn) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		conn.Close()
-		s.Shutdown(b.Context())
-		core.Close()
-		store.Close()
-	})
+	b.Cleanup(func() { conn.Close() })
 	return core, conn
 }
 

@@ -1,7 +1,6 @@
 package kafkaapi
 
 import (
-	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -10,44 +9,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"go.uber.org/zap"
 
-	"github.com/streamweir/streamweir/broker"
-	"github.com/streamweir/streamweir/broker/config"
 	"github.com/streamweir/streamweir/protocol/kafka"
-	"github.com/streamweir/streamweir/storage/memstore"
 )
 
 // FuzzConnection sends arbitrary bytes to a server. Whatever they are, the
 // connection must come to an end, no handler may panic, and the server must
 // still serve others.
 func FuzzConnection(f *testing.F) {
-	cfg, _, err := config.Load(config.Source{Set: []string{
-		"listeners=PLAINTEXT://127.0.0.1:0", "max.topics=100", "max.partitions=1000", "offsets.topic.num.partitions=2",
-	}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	store := memstore.New(memstore.Options{})
-	core, err := broker.Open(store, cfg, zap.NewNop())
-	if err != nil {
-		f.Fatal(err)
-	}
-	s, err := New(core, zap.NewNop())
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := s.Listen(); err != nil {
-		f.Fatal(err)
-	}
-	s.Serve()
-	f.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		s.Shutdown(ctx)
-		core.Close()
-		store.Close()
-	})
+	_, s := serve(f, "max.topics=100", "max.partitions=1000", "offsets.topic.num.partitions=2")
 	seedConnections(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		conn, err := net.Dial("tcp", s.Addrs()[0])

@@ -27,35 +27,40 @@ type groupBroker struct {
 	stop func(context.Context)
 }
 
-func startGroupBroker(t *testing.T, set ...string) *groupBroker {
-	t.Helper()
-	cfg, _, err := config.Load(config.Source{Set: append([]string{
-		"listeners=PLAINTEXT://127.0.0.1:0", "group.initial.rebalance.delay.ms=0",
-	}, set...)})
+// serve runs a server on a store in memory, on a free port, until the test ends.
+func serve(tb testing.TB, set ...string) (*broker.Core, *Server) {
+	tb.Helper()
+	cfg, _, err := config.Load(config.Source{Set: append([]string{"listeners=PLAINTEXT://127.0.0.1:0"}, set...)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	store := memstore.New(memstore.Options{})
 	core, err := broker.Open(store, cfg, zap.NewNop())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s, err := New(core, zap.NewNop())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := s.Listen(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.Serve()
-	b := &groupBroker{core: core, addr: s.Addrs()[0], stop: s.Shutdown}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		b.stop(ctx)
+		s.Shutdown(ctx)
 		core.Close()
 		store.Close()
 	})
+	return core, s
+}
+
+func startGroupBroker(t *testing.T, set ...string) *groupBroker {
+	t.Helper()
+	core, s := serve(t, append([]string{"group.initial.rebalance.delay.ms=0"}, set...)...)
+	b := &groupBroker{core: core, addr: s.Addrs()[0], stop: s.Shutdown}
 	for _, name := range []string{"t", "u"} {
 		if _, err := core.Topics.Ensure(name); err != nil {
 			t.Fatal(err)
