@@ -76,8 +76,9 @@ func checkDatabase(dir, name string) error {
 	return nil
 }
 
-// checkTable opens a table as Badger does: that panics in a goroutine of its own
-// where a table is cut off, and nobody could catch it.
+// checkTable opens a table and verifies its checksums, as Badger does: there a
+// table that is cut off ends in a panic in a goroutine of its own, which nobody
+// could catch, and a damaged one in closing those that are still being opened.
 func checkTable(path string) (err error) {
 	fi, err := os.Stat(path)
 	if err != nil {
@@ -96,7 +97,7 @@ func checkTable(path string) (err error) {
 			_ = mf.Close(-1) // it was only read
 		}
 	}()
-	t, err := table.OpenTable(mf, table.Options{ChkMode: options.NoVerification})
+	t, err := table.OpenTable(mf, table.Options{ChkMode: options.OnTableRead})
 	if err != nil {
 		return fmt.Errorf("the table %s: %w", path, err)
 	}
