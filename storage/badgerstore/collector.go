@@ -282,7 +282,7 @@ func (c *collector) fillValueLog() error {
 	s := c.s
 	chunk := make([]byte, fillerChunkBytes)
 	key := []byte{prefixFiller, prefixFiller}
-	first, err := newestValueLog(s.logDir.Name())
+	first, err := newestValueLog(s.logDir.file.Name())
 	if err != nil {
 		return err
 	}
@@ -290,7 +290,7 @@ func (c *collector) fillValueLog() error {
 		if err := s.refuseCleanup(); err != nil {
 			return err
 		}
-		if newest, err := newestValueLog(s.logDir.Name()); err != nil || newest != first || c.stopped() {
+		if newest, err := newestValueLog(s.logDir.file.Name()); err != nil || newest != first || c.stopped() {
 			break
 		}
 		txn := s.db.NewTransactionAt(0, true)

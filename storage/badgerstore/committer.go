@@ -477,7 +477,7 @@ func (s *Store) outcome(g *group) error {
 		s.fail(err)
 	}
 	if s.opts.SyncAlways && g.version > 0 {
-		if err := s.syncDirectory(); err != nil {
+		if err := s.logDir.sync(); err != nil {
 			s.fail(err)
 		}
 	}

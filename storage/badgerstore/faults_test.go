@@ -204,7 +204,7 @@ func TestReadersHoldNoLock(t *testing.T) {
 		}
 	})
 	<-inside
-	before, _ := newestValueLog(s.logDir.Name())
+	before, _ := newestValueLog(s.logDir.file.Name())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -224,7 +224,7 @@ func TestReadersHoldNoLock(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("appends wait for a reader that waits")
 	}
-	if after, _ := newestValueLog(s.logDir.Name()); after < before+5 {
+	if after, _ := newestValueLog(s.logDir.file.Name()); after < before+5 {
 		t.Errorf("only %d value log files were sealed meanwhile", after-before)
 	}
 	close(release)

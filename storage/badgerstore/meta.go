@@ -160,6 +160,9 @@ func (m *metaStore) Apply(ops ...storage.Op) error {
 	if err := txn.Commit(); err != nil {
 		m.s.fail(fmt.Errorf("commit metadata: %w", err))
 	}
+	if err := m.s.metaDir.sync(); err != nil {
+		m.s.fail(err)
+	}
 	// A failed sync is known by now: Badger logs it before it ends the commit.
 	if err := m.s.failure(); err != nil {
 		return fmt.Errorf("change metadata: %w", err)

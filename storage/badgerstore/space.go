@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/streamweir/streamweir/storage"
@@ -62,26 +63,41 @@ func (s *Store) Usage() storage.Usage {
 // coarseClock is more than the step of the clock that file times are taken from.
 const coarseClock = 50 * time.Millisecond
 
-// syncDirectory makes files durable that Badger has created in the log
-// directory: it syncs what is in a file, and not the file's name. The time of
-// the directory's last change says whether there is anything to do. Only the
-// completer calls it.
-func (s *Store) syncDirectory() error {
-	fi, err := s.logDir.Stat()
+// syncedDir is a directory of a database. It makes files durable that Badger has
+// created there: Badger syncs what is in a file, and not the file's name. The
+// time of the directory's last change says whether there is anything to do.
+type syncedDir struct {
+	file *os.File
+
+	mu     sync.Mutex
+	synced time.Time
+}
+
+func openSyncedDir(path string) (*syncedDir, error) {
+	f, err := openDir(path)
 	if err != nil {
-		return fmt.Errorf("look at the log directory: %w", err)
+		return nil, err
+	}
+	return &syncedDir{file: f}, nil
+}
+
+func (d *syncedDir) sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fi, err := d.file.Stat()
+	if err != nil {
+		return fmt.Errorf("look at the directory of a database: %w", err)
 	}
 	changed := fi.ModTime()
-	if changed.Equal(s.logDirSynced) {
+	if changed.Equal(d.synced) {
 		return nil
 	}
-	if err := s.logDir.Sync(); err != nil {
-		return fmt.Errorf("sync the log directory: %w", err)
+	if err := d.file.Sync(); err != nil {
+		return fmt.Errorf("sync the directory of a database: %w", err)
 	}
-	s.stats.dirSyncs.Add(1)
 	// A change within the same step of the clock would not show.
-	if s.logDirSynced = changed; time.Since(changed) < coarseClock {
-		s.logDirSynced = time.Time{}
+	if d.synced = changed; time.Since(changed) < coarseClock {
+		d.synced = time.Time{}
 	}
 	return nil
 }
@@ -89,7 +105,7 @@ func (s *Store) syncDirectory() error {
 func openDir(path string) (*os.File, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open the log directory: %w", err)
+		return nil, fmt.Errorf("open the directory of a database: %w", err)
 	}
 	return f, nil
 }

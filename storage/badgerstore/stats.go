@@ -36,7 +36,7 @@ type counters struct {
 	latency                                 [len(CommitBounds) + 1]atomic.Uint64
 	latencyNanos, lastGroup, freed          atomic.Int64
 	noSpace, refused, corrupt, deleted      atomic.Uint64
-	collected, reclaimed, dirSyncs          atomic.Uint64
+	collected, reclaimed                    atomic.Uint64
 }
 
 func (c *counters) group(g *group, d time.Duration, synced bool) {

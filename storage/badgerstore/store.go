@@ -19,11 +19,9 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
@@ -44,8 +42,8 @@ type Store struct {
 	boot  bootID
 	meta  *metaStore
 
-	logDir       *os.File
-	logDirSynced time.Time // the completer's
+	logDir  *syncedDir
+	metaDir *syncedDir
 
 	queue     *queue
 	states    *states
@@ -152,7 +150,10 @@ func (s *Store) openDatabases() error {
 		return err
 	}
 	s.version.Store(s.db.MaxVersion())
-	if s.logDir, err = openDir(logPath); err != nil {
+	if s.logDir, err = openSyncedDir(logPath); err != nil {
+		return err
+	}
+	if s.metaDir, err = openSyncedDir(metaPath); err != nil {
 		return err
 	}
 	var logErr error
@@ -208,8 +209,10 @@ func (s *Store) closeDatabases(clean bool) (err error) {
 	if s.meta != nil {
 		err = errors.Join(err, s.meta.db.Close())
 	}
-	if s.logDir != nil {
-		err = errors.Join(err, s.logDir.Close())
+	for _, d := range []*syncedDir{s.logDir, s.metaDir} {
+		if d != nil {
+			err = errors.Join(err, d.file.Close())
+		}
 	}
 	clean = clean && err == nil
 	if s.acked != nil {
