@@ -98,11 +98,6 @@ func (k *call) hurry() {
 	}
 }
 
-// abandoned lets go of a call that the writer did not come to.
-func (k *call) abandoned() {
-	k.hurry()
-}
-
 // appendHeader begins the response frame of k in dst. Its first four bytes are
 // the frame's length, which the caller fills in.
 func (k *call) appendHeader(dst []byte, resp kmsg.Response) []byte {

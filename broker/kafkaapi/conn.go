@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,7 +66,7 @@ func (c *conn) close() {
 		c.nc.Close()
 		c.mu.Lock()
 		c.closed = true
-		calls := c.calls
+		calls := slices.Clone(c.calls) // the writer goes on taking them away
 		c.room.Broadcast()
 		c.work.Broadcast()
 		c.mu.Unlock()
@@ -83,7 +84,7 @@ const drainWrite = 5 * time.Second
 func (c *conn) drain() {
 	c.mu.Lock()
 	c.draining = true
-	calls := append([]*call(nil), c.calls...)
+	calls := slices.Clone(c.calls)
 	c.mu.Unlock()
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 	c.nc.SetWriteDeadline(time.Now().Add(drainWrite))
@@ -99,7 +100,7 @@ func (c *conn) abandon() {
 	c.calls = nil
 	c.mu.Unlock()
 	for _, k := range calls {
-		k.abandoned()
+		k.hurry()
 	}
 }
 

@@ -162,3 +162,28 @@ func TestSessionsTakeTheSlotOfTheOneUnusedForLongest(t *testing.T) {
 		t.Fatalf("after its end: %v, %d sessions, %d partitions", err, len(ss.byID), ss.partitions)
 	}
 }
+
+// A client may go at any moment, also while its answers are being sent and
+// others still wait; nothing but its connection ends with it.
+func TestClientsThatLeaveInTheMiddle(t *testing.T) {
+	b := startGroupBroker(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range 40 {
+				c := b.dial(t)
+				for range 3 + i%5 {
+					c.send(kmsg.NewPtrApiVersionsRequest())
+					c.send(produceOf(t, "t", 1000))
+				}
+				c.conn.Close()
+			}
+		}()
+	}
+	wg.Wait()
+	if resp := ask[*kmsg.MetadataResponse](b.dial(t), kmsg.NewPtrMetadataRequest(), nil); len(resp.Brokers) != 1 {
+		t.Fatalf("%+v", resp)
+	}
+}
