@@ -21,6 +21,11 @@ type Request struct {
 	Buffer *memory.Buffer
 	// Internal marks a batch that the broker itself has made.
 	Internal bool
+	// Verified marks a transactional batch whose partition the transaction
+	// coordinator has confirmed (KIP-890). Guard is then what Verify gave, which
+	// says that no marker came in between; 0 is not compared.
+	Verified bool
+	Guard    uint64
 	// Done is called exactly once, perhaps before Append returns.
 	Done func(Result)
 }
