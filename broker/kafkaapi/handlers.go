@@ -31,6 +31,9 @@ var handlers = [maxKey]handler{
 	kafka.DeleteGroups:            (*Server).deleteGroups,
 	kafka.OffsetDelete:            (*Server).offsetDelete,
 	kafka.OffsetForLeaderEpoch:    (*Server).offsetForLeaderEpoch,
+	kafka.AddPartitionsToTxn:      (*Server).addPartitionsToTxn,
+	kafka.AddOffsetsToTxn:         (*Server).addOffsetsToTxn,
+	kafka.EndTxn:                  (*Server).endTxn,
 	kafka.CreateTopics:            (*Server).createTopics,
 	kafka.DeleteTopics:            (*Server).deleteTopics,
 	kafka.DescribeConfigs:         (*Server).describeConfigs,
@@ -39,6 +42,8 @@ var handlers = [maxKey]handler{
 	kafka.CreatePartitions:        (*Server).createPartitions,
 	kafka.IncrementalAlterConfigs: (*Server).incrementalAlterConfigs,
 	kafka.DescribeCluster:         (*Server).describeCluster,
+	kafka.DescribeTransactions:    (*Server).describeTransactions,
+	kafka.ListTransactions:        (*Server).listTransactions,
 	kafka.ListConfigResources:     (*Server).listConfigResources,
 	kafka.DescribeTopicPartitions: (*Server).describeTopicPartitions,
 }

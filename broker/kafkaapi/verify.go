@@ -1,13 +1,10 @@
 package kafkaapi
 
-import (
-	"fmt"
+import "github.com/streamweir/streamweir/broker/txn"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-)
-
-// refuseToVerify is for a server without a transaction coordinator: it knows of
-// no transaction.
-func refuseToVerify(txnID string, _ int64, _ int16, _ string, _ int32, _ bool, done func(error)) {
-	done(fmt.Errorf("%w: there is no transaction coordinator for %q", kerr.InvalidTxnState, txnID))
+// verifier asks the transaction coordinator of this broker: see Server.verify.
+func verifier(c *txn.Coordinator) func(string, int64, int16, string, int32, bool, func(error)) {
+	return func(txnID string, producerID int64, epoch int16, topic string, partition int32, implicitAdd bool, done func(error)) {
+		c.VerifyPartition(txnID, producerID, epoch, txn.TopicPartition{Topic: topic, Partition: partition}, implicitAdd, done)
+	}
 }
