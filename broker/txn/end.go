@@ -102,6 +102,8 @@ func (t *transaction) judge(r *endRequest) (verdict, *kerr.Error) {
 
 // judge2 decides about the request of a client of transaction version 2, where
 // each end raises the epoch: a request with the epoch before is a repeated one.
+// (Apache Kafka 4.3 believes that also where the epoch was raised by a new
+// producer of version 0; here the last end must have been one of version 2.)
 // Abort is allowed without a transaction, since such a client does not always
 // know whether it has one.
 func (t *transaction) judge2(r *endRequest) (verdict, *kerr.Error) {
@@ -110,7 +112,7 @@ func (t *transaction) judge2(r *endRequest) (verdict, *kerr.Error) {
 	// new producer id.
 	rotated := t.prevProducerID == r.producerID && r.epoch == math.MaxInt16-1 && t.epoch == 0
 	raised := t.epoch == r.epoch+1
-	repeated := raised || rotated
+	repeated := (raised || rotated) && t.version >= clientVersion2
 	valid := t.epoch == r.epoch
 	if t.state == CompleteCommit || t.state == CompleteAbort {
 		valid = valid || repeated
