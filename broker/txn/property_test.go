@@ -165,7 +165,11 @@ func (w *world) run(event func(st *step)) {
 // succeed.
 func (w *world) answer(c *client, what string, then func(err *kerr.Error)) func(err *kerr.Error) {
 	c.waits++
-	term, stale, answered := c.term, w.owner[c.id] != c, false
+	if w.shard.get(c.id) == nil {
+		delete(w.owner, c.id) // it has expired, and whoever had it is forgotten
+	}
+	owner := w.owner[c.id]
+	term, stale, answered := c.term, owner != nil && owner != c, false
 	return func(err *kerr.Error) {
 		if answered {
 			w.t.Fatalf("%s of %s was answered twice", what, c.name)
