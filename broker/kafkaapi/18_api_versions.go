@@ -43,14 +43,20 @@ func (s *Server) apiVersions(k *call) {
 	k.reply(resp)
 }
 
+// featuresFromZero is the first version whose clients can read a feature that is
+// supported from level 0 on (KAFKA-17492).
+const featuresFromZero = 4
+
 // announceFeatures says what all of the cluster agrees on (KIP-584). The epoch
 // must rise when that changes, which only another release does: it is the number
 // of starts.
 func announceFeatures(resp *kmsg.ApiVersionsResponse, epoch int32) {
 	const transactionVersion = "transaction.version"
-	supported := kmsg.NewApiVersionsResponseSupportedFeature()
-	supported.Name, supported.MaxVersion = transactionVersion, txn.Version
-	resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+	if resp.Version >= featuresFromZero {
+		supported := kmsg.NewApiVersionsResponseSupportedFeature()
+		supported.Name, supported.MaxVersion = transactionVersion, txn.Version
+		resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+	}
 	finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
 	finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = transactionVersion, txn.Version, txn.Version
 	resp.FinalizedFeatures = append(resp.FinalizedFeatures, finalized)

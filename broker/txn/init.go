@@ -55,10 +55,10 @@ func (s *shard) initialize(st *step, r *initialization) {
 	case t.state == Ongoing:
 		// The sender asks again, and gets its epoch when the transaction of
 		// the one before is undone.
-		s.stats.Fenced++
 		st.note(t, "a new producer aborts the transaction of the one before it")
 		s.fence(st, t, func(st *step, err *kerr.Error) {
 			if err == nil {
+				s.stats.Fenced++
 				err = kerr.ConcurrentTransactions
 			}
 			st.reply(func() { r.refuse(err) })
