@@ -23,10 +23,10 @@ import (
 
 // Core is a running broker without its fronts.
 type Core struct {
-	Topics     *topic.Catalogue
-	Partitions *partition.Manager
-	Producers  *ProducerIDs
-	Groups     *group.Coordinator
+	Topics       *topic.Catalogue
+	Partitions   *partition.Manager
+	Producers    *ProducerIDs
+	Groups       *group.Coordinator
 	Transactions *txn.Coordinator
 
 	store storage.Store
