@@ -31,6 +31,8 @@ var handlers = [maxKey]handler{
 	kafka.DeleteGroups:            (*Server).deleteGroups,
 	kafka.OffsetDelete:            (*Server).offsetDelete,
 	kafka.OffsetForLeaderEpoch:    (*Server).offsetForLeaderEpoch,
+	kafka.WriteTxnMarkers:         (*Server).writeTxnMarkers,
+	kafka.TxnOffsetCommit:         (*Server).txnOffsetCommit,
 	kafka.CreateTopics:            (*Server).createTopics,
 	kafka.DeleteTopics:            (*Server).deleteTopics,
 	kafka.DescribeConfigs:         (*Server).describeConfigs,
@@ -39,6 +41,7 @@ var handlers = [maxKey]handler{
 	kafka.CreatePartitions:        (*Server).createPartitions,
 	kafka.IncrementalAlterConfigs: (*Server).incrementalAlterConfigs,
 	kafka.DescribeCluster:         (*Server).describeCluster,
+	kafka.DescribeProducers:       (*Server).describeProducers,
 	kafka.ListConfigResources:     (*Server).listConfigResources,
 	kafka.DescribeTopicPartitions: (*Server).describeTopicPartitions,
 }

@@ -26,6 +26,8 @@ const (
 	DeleteRecords           Key = 21
 	InitProducerID          Key = 22
 	OffsetForLeaderEpoch    Key = 23
+	WriteTxnMarkers         Key = 27
+	TxnOffsetCommit         Key = 28
 	DescribeConfigs         Key = 32
 	AlterConfigs            Key = 33
 	DescribeLogDirs         Key = 35
@@ -34,6 +36,7 @@ const (
 	IncrementalAlterConfigs Key = 44
 	OffsetDelete            Key = 47
 	DescribeCluster         Key = 60
+	DescribeProducers       Key = 61
 	ListConfigResources     Key = 74
 	DescribeTopicPartitions Key = 75
 )
@@ -68,6 +71,8 @@ var served = map[Key]Versions{
 	DeleteRecords:           {0, 2},
 	InitProducerID:          {0, 5},
 	OffsetForLeaderEpoch:    {2, 4},
+	WriteTxnMarkers:         {1, 2},
+	TxnOffsetCommit:         {0, 5},
 	DescribeConfigs:         {1, 4},
 	AlterConfigs:            {0, 2},
 	DescribeLogDirs:         {1, 5},
@@ -76,6 +81,7 @@ var served = map[Key]Versions{
 	IncrementalAlterConfigs: {0, 1},
 	OffsetDelete:            {0, 0},
 	DescribeCluster:         {0, 2},
+	DescribeProducers:       {0, 0},
 	ListConfigResources:     {0, 1},
 	DescribeTopicPartitions: {0, 0},
 }
