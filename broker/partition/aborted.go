@@ -85,22 +85,22 @@ func appendAborted(dst, txns []AbortedTxn, from, upTo int64) []AbortedTxn {
 
 // full returns the oldest transactions in memory once there are enough of them,
 // and durable, to be written as a chunk.
-func (x *abortedIndex) full(high int64) []AbortedTxn {
-	if len(x.recent) < 2*chunkTxns || x.recent[chunkTxns-1].LastOffset >= high {
+func (x *abortedIndex) full(size int, high int64) []AbortedTxn {
+	if len(x.recent) < 2*size || x.recent[size-1].LastOffset >= high {
 		return nil
 	}
-	return x.recent[:chunkTxns]
+	return x.recent[:size]
 }
 
 // wrote notes that the transactions which full returned are in the store.
-func (x *abortedIndex) wrote(data []byte) {
+func (x *abortedIndex) wrote(txns []AbortedTxn, data []byte) {
 	c := abortedChunk{number: x.next, sum: crc32.Checksum(data, castagnoli), first: math.MaxInt64}
-	for _, t := range x.recent[:chunkTxns] {
+	for _, t := range txns {
 		c.first, c.last, c.stable = min(c.first, t.FirstOffset), t.LastOffset, t.LastStableOffset
 	}
 	x.chunks = append(x.chunks, c)
 	x.next++
-	x.recent = append(x.recent[:0:0], x.recent[chunkTxns:]...)
+	x.recent = append(x.recent[:0:0], x.recent[len(txns):]...)
 }
 
 // trim lets go of what lies before the log's start, and returns the chunks that
@@ -142,7 +142,7 @@ func decodeAborted(data []byte) []AbortedTxn {
 // sealAborted writes chunks of the index to the store: SaveState only queues.
 func (p *Partition) sealAborted(ps *producers, high int64) {
 	for {
-		txns := ps.index.full(high)
+		txns := ps.index.full(p.m.chunkTxns, high)
 		if txns == nil {
 			return
 		}
@@ -151,7 +151,7 @@ func (p *Partition) sealAborted(ps *producers, high int64) {
 		if err := p.m.log.SaveState(p.id, chunkName(ps.index.next), st); err != nil {
 			return // they stay in memory, and the next abort tries again
 		}
-		ps.index.wrote(data)
+		ps.index.wrote(txns, data)
 	}
 }
 
@@ -177,7 +177,7 @@ func (p *Partition) loadAborted(c abortedChunk) ([]AbortedTxn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the aborted transactions of %s: %w", p.id, err)
 	}
-	if !ok || len(st.Data) != chunkTxns*abortedTxnSize || crc32.Checksum(st.Data, castagnoli) != c.sum {
+	if !ok || len(st.Data) == 0 || len(st.Data)%abortedTxnSize != 0 || crc32.Checksum(st.Data, castagnoli) != c.sum {
 		return nil, errIndex
 	}
 	txns := decodeAborted(st.Data)

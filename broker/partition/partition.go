@@ -71,6 +71,7 @@ type Manager struct {
 	recompressLimit int64
 	reading         atomic.Int64 // bytes that readers hold
 	chunks          chunkCache
+	chunkTxns       int // chunkTxns, but for tests
 
 	mu     sync.RWMutex
 	topics map[storage.TopicID][]*Partition
@@ -106,7 +107,7 @@ func NewManager(o Options) *Manager {
 		cache: cache{limit: o.CacheBytes}, expireProducers: o.ProducerExpiration,
 		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 		recompressing: make(chan struct{}, 1), recompressLimit: o.RecompressLimit,
-		topics: map[storage.TopicID][]*Partition{},
+		chunkTxns: chunkTxns, topics: map[storage.TopicID][]*Partition{},
 	}
 }
 
