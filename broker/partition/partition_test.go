@@ -64,6 +64,8 @@ func (b *bench) open() {
 	}
 	b.m.Open(b.topic)
 	b.p = b.m.Get(b.topic.ID, 0)
+	// The store in memory goes on, and remembers the terms of appends that failed.
+	b.p.term = uint64(b.epoch) << 32
 }
 
 // restart ends this broker cleanly and starts the next.

@@ -137,7 +137,12 @@ func (p *Partition) loadProducers() error {
 	}
 	p.producers = ps
 	p.trimAborted()
-	if p.term == term && p.snapshot.end == 0 && !distrusted {
+	switch {
+	case distrusted:
+		// What was saved before must not come back with the next start.
+		p.snapshot.take(p)
+		p.snapshot.durable(p)
+	case p.term == term && p.snapshot.end == 0:
 		p.snapshot.end = saved
 	}
 	return nil
@@ -150,6 +155,7 @@ func (p *Partition) distrustSaved() {
 	defer p.mu.Unlock()
 	p.zap().Warn("the saved index of aborted transactions is unusable and is made anew from the log")
 	p.distrusted, p.producers, p.snapshot = true, nil, snapshots{}
+	p.m.stats.rebuilt.Add(1)
 }
 
 // savedProducers returns the state in the last snapshot, or an empty one where

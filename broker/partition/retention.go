@@ -134,7 +134,7 @@ func (m *Manager) RunCleaner(ctx context.Context, interval time.Duration) {
 }
 
 type stats struct {
-	batches, bytes, fetched, refused, noSpace, duplicates, corrupt, trimmed atomic.Int64
+	batches, bytes, fetched, refused, noSpace, duplicates, corrupt, trimmed, rebuilt atomic.Int64
 }
 
 // Stats are counters since the start.
