@@ -29,6 +29,8 @@ const (
 	AddPartitionsToTxn      Key = 24
 	AddOffsetsToTxn         Key = 25
 	EndTxn                  Key = 26
+	WriteTxnMarkers         Key = 27
+	TxnOffsetCommit         Key = 28
 	DescribeConfigs         Key = 32
 	AlterConfigs            Key = 33
 	DescribeLogDirs         Key = 35
@@ -37,6 +39,7 @@ const (
 	IncrementalAlterConfigs Key = 44
 	OffsetDelete            Key = 47
 	DescribeCluster         Key = 60
+	DescribeProducers       Key = 61
 	DescribeTransactions    Key = 65
 	ListTransactions        Key = 66
 	ListConfigResources     Key = 74
@@ -76,6 +79,8 @@ var served = map[Key]Versions{
 	AddPartitionsToTxn:      {0, 5},
 	AddOffsetsToTxn:         {0, 4},
 	EndTxn:                  {0, 5},
+	WriteTxnMarkers:         {1, 2},
+	TxnOffsetCommit:         {0, 5},
 	DescribeConfigs:         {1, 4},
 	AlterConfigs:            {0, 2},
 	DescribeLogDirs:         {1, 5},
@@ -84,6 +89,7 @@ var served = map[Key]Versions{
 	IncrementalAlterConfigs: {0, 1},
 	OffsetDelete:            {0, 0},
 	DescribeCluster:         {0, 2},
+	DescribeProducers:       {0, 0},
 	DescribeTransactions:    {0, 0},
 	ListTransactions:        {0, 2},
 	ListConfigResources:     {0, 1},
