@@ -11,8 +11,8 @@ import (
 	"github.com/streamweir/streamweir/integration/harness"
 )
 
-// txnAPIs are the keys of the transaction coordinator.
-func txnAPIs() []api {
+// coordinatorAPIs are the keys of the transaction coordinator.
+func coordinatorAPIs() []api {
 	return []api{
 		{key: 24, min: 0, max: 5, ask: askAddPartitionsToTxn},
 		{key: 25, min: 0, max: 4, ask: askAddOffsetsToTxn},
