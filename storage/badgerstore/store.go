@@ -49,6 +49,7 @@ type Store struct {
 	states    *states
 	reaper    *reaper
 	collector *collector
+	writeback *writeback
 
 	version       atomic.Uint64 // of the last transaction on the log database
 	inflightBytes atomic.Int64
@@ -72,6 +73,7 @@ type Store struct {
 	commits  sync.WaitGroup // committer and completer
 	reaping  sync.WaitGroup
 	collects sync.WaitGroup
+	flushes  sync.WaitGroup
 
 	mu struct {
 		sync.RWMutex
@@ -108,6 +110,7 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	s := &Store{opts: opts, log: opts.Logger, boot: thisBoot(), dir: dir, space: dir.space, queue: newQueue(), states: newStates(opts.StateBytes)}
 	s.mu.partitions = map[storage.Partition]*partition{}
 	s.reaper, s.collector = newReaper(s), newCollector(s)
+	s.writeback = newWriteback(s)
 	defer func() {
 		if err != nil {
 			s.closeDatabases(false)
@@ -124,6 +127,7 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	s.commits.Go(func() { s.complete(c.out) })
 	s.reaping.Go(s.reaper.run)
 	s.collects.Go(s.collector.run)
+	s.flushes.Go(s.writeback.run)
 	return s, nil
 }
 
@@ -360,6 +364,8 @@ func (s *Store) Close() (err error) {
 		close(s.reaper.stop)
 		s.reaping.Wait()
 		s.collector.end()
+		close(s.writeback.stop)
+		s.flushes.Wait()
 		s.alive.Lock()
 		s.closed = true
 		s.alive.Unlock()
