@@ -20,7 +20,8 @@ import (
 // Clients that flood with acks=0, and never read, cost bounded memory: they are
 // read no faster than their batches are stored. Others are served beside them.
 func TestFloodOfAcks0(t *testing.T) {
-	s := harness.Start(t, harness.Plain())
+	s := harness.Start(t, harness.Plain(), harness.Config("queued.max.request.bytes", "67108864"),
+		harness.Config("socket.request.max.bytes", "16777216"), harness.Config("storage.cache.bytes", "16777216"))
 	mustServe(t, s)
 	flooded := harness.Topic(t, s, 4)
 	topic := harness.Topic(t, s, 1)
@@ -52,7 +53,7 @@ func TestFloodOfAcks0(t *testing.T) {
 	}
 	ctx := harness.Context(t, 3*harness.Long)
 	cl := writer(t, s, topic)
-	for i := range 200 {
+	for i := range 20 {
 		if err := put(ctx, cl, fmt.Appendf(nil, "%d", i)); err != nil {
 			t.Errorf("produce %d beside the flood: %v", i, err)
 			break
@@ -60,7 +61,7 @@ func TestFloodOfAcks0(t *testing.T) {
 	}
 	harness.Eventually(t, harness.Long, "the flood is a flood", func() error { return atLeast("batches", sent.Load(), 300) })
 	if !harness.AgainstKafka() {
-		grown(t, s, before, 600*megabyte)
+		grown(t, s, before, 400*megabyte)
 	}
 	close(done)
 	wg.Wait()
