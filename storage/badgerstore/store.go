@@ -11,9 +11,10 @@
 //
 // Badger has habits that a log store must not pass on; each is handled in one
 // place: it dies on a full disk (space.go), it only logs a failed sync
-// (logger.go), it does not sync the names of new files (space.go), it swallows
-// read errors and lends values under a lock (read.go), and it does not return
-// disk space by itself (collector.go).
+// (logger.go), it drops without a word what it cannot replay (acked.go,
+// walcheck.go), it tries a failed flush for ever (Close), it does not sync the
+// names of new files (space.go), it swallows read errors and lends values under
+// a lock (read.go), and it does not return disk space by itself (collector.go).
 package badgerstore
 
 import (
