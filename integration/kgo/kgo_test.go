@@ -25,9 +25,9 @@ const (
 	envRecords = "STREAMWEIR_TEST_KGO_RECORDS"
 )
 
-// briefly is what runs where the environment does not say otherwise: a chain of
-// transactional consumers that join and leave, and what takes little time.
-const briefly = "^(TestTxnEtl|TestGroupSimple|TestIssue523|TestUnknownGroupOffsetFetchPinned)$/^(range|cooperative-sticky/static|)$"
+// briefly is what runs where the environment does not say otherwise: chains of
+// transactional consumers that join and leave, and a little of the rest.
+const briefly = "^TestTxnEtl$/^(range|cooperative-sticky)$/^static$|^TestGroupSimple$|^TestPing$|^TestClient_Produce$"
 
 const (
 	brieflyRecords = 20_000
