@@ -30,7 +30,7 @@ const (
 const briefly = "^TestTxnEtl$/^(range|cooperative-sticky)$/^static$|^TestGroupSimple$|^TestPing$|^TestClient_Produce$"
 
 const (
-	brieflyRecords = 20_000
+	brieflyRecords = 10_000
 	takes          = 60 * time.Minute
 )
 
