@@ -21,6 +21,11 @@ BENCHTIME ?= 1s
 PKG       ?= ./...
 # make bench-compare: flags of integration/bench/compare (-h lists them).
 COMPARE ?=
+# make check-history: how long, which choices, and further flags of
+# integration/history (-h lists them).
+MINUTES ?= 2
+SEED    ?= 1
+HISTORY ?=
 # make fuzz: time for each target, and which targets.
 FUZZTIME ?= 20s
 FUZZ     ?= .
@@ -79,6 +84,11 @@ bench-compare: build ## Streamweir beside Apache Kafka and kfake, one table (COM
 	@scripts/deps.sh java
 	@$(BUILD) -o bin/bench-compare ./integration/bench/compare
 	@exec bin/bench-compare $(COMPARE)
+
+.PHONY: check-history
+check-history: build ## Search a history of clients and faults for broken promises (MINUTES=60 SEED=1 HISTORY="-h")
+	@$(BUILD) -o bin/check-history ./integration/history
+	@exec bin/check-history -minutes $(MINUTES) -seed $(SEED) $(HISTORY)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (FUZZ=regexp FUZZTIME=20s)

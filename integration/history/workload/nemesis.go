@@ -22,6 +22,7 @@ func (r *round) disturb(ctx context.Context) {
 	can := slices.DeleteFunc(slices.Clone(r.Disturb), func(d Disturbance) bool {
 		return !r.sys.Ours() && slices.Contains(needsProcess, d)
 	})
+	var deck []int // each comes once before any comes again
 	for ctx.Err() == nil {
 		pause := between(rnd, r.Every/2, r.Every*3/2)
 		if !wait(ctx, pause) {
@@ -31,9 +32,14 @@ func (r *round) disturb(ctx context.Context) {
 			r.crashed(ctx)
 			continue
 		}
-		if len(can) > 0 {
-			r.do(ctx, rnd, can[rnd.IntN(len(can))])
+		if len(can) == 0 {
+			continue
 		}
+		if len(deck) == 0 {
+			deck = rnd.Perm(len(can))
+		}
+		r.do(ctx, rnd, can[deck[0]])
+		deck = deck[1:]
 	}
 }
 

@@ -198,7 +198,7 @@ func (f *transforms) run(i int) {
 func (f *transforms) sessionOpts(id string, d *reader) []kgo.Opt {
 	opts := readerOpts(writerOpts(
 		kgo.SeedBrokers(f.r.sys.addr), kgo.Dialer(f.r.net.Dial), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(2*time.Second),
-		kgo.ConsumerGroup(f.group), kgo.ConsumeTopics(f.r.log.name), isolation(true), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumerGroup(f.group), kgo.ConsumeTopics(f.r.log.name), isolation(true),
 		kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(500*time.Millisecond), kgo.RebalanceTimeout(10*time.Second),
 		kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout), kgo.DisableClientMetrics(),
 		kgo.OnPartitionsAssigned(d.onAssigned), kgo.OnPartitionsRevoked(d.onRevoked), kgo.OnPartitionsLost(d.onRevoked),
