@@ -108,6 +108,12 @@ func find(h *History) *Findings {
 }
 
 func (c *checker) report(kind Anomaly, on string, show *History, format string, args ...any) {
+	// What many consumers see is one finding.
+	name := string(kind) + " " + on
+	if c.told[name] {
+		return
+	}
+	c.told[name] = true
 	c.found.Count[kind]++
 	if c.kept[kind] >= keepOf {
 		return

@@ -17,6 +17,7 @@ type checker struct {
 	shown   map[txnID]known // a record of each transaction that a read_committed consumer got
 	found   Findings
 	kept    map[Anomaly]int
+	told    map[string]bool // kind and subject of what was reported
 }
 
 type txnID struct{ writer, n int32 }
@@ -30,8 +31,16 @@ type part struct {
 	bounds [3][]*Bounds // by Bound, in order of their start
 	// known has what anybody said is at an offset: acknowledgements and polls.
 	known []known
+	// seen is where each record of a producer that sends once was first got.
+	seen map[ID]seen
 	// latest is each key's last record that is not of an aborted transaction.
 	latest map[int32]*known
+}
+
+// seen is a record in a poll.
+type seen struct {
+	offset int64
+	poll   *Poll
 }
 
 // known is a record at an offset, and how it is known.
@@ -45,7 +54,7 @@ type known struct {
 func newChecker(h *History) *checker {
 	c := &checker{
 		h: h, writers: map[int32]*Writer{}, sends: make(map[ID]*Send, len(h.Sends)),
-		txns: map[txnID]*Txn{}, parts: map[Partition]*part{}, kept: map[Anomaly]int{},
+		txns: map[txnID]*Txn{}, parts: map[Partition]*part{}, kept: map[Anomaly]int{}, told: map[string]bool{},
 	}
 	c.found.Count = map[Anomaly]int{}
 	for i := range h.Writers {

@@ -12,7 +12,8 @@ import (
 // the only one.
 func (c *checker) checkKnown() {
 	for _, p := range c.order {
-		g := gatherer{checker: c, part: p, at: map[int64]*known{}, of: map[ID]*known{}}
+		p.seen = map[ID]seen{}
+		g := gatherer{checker: c, part: p, at: map[int64]*known{}}
 		for _, s := range p.sends {
 			if s.Outcome == OK {
 				g.add(known{offset: s.Offset, id: s.ID, send: s})
@@ -43,7 +44,6 @@ type gatherer struct {
 	*checker
 	*part
 	at map[int64]*known
-	of map[ID]*known
 }
 
 // evidence is what shows a known record, cut down to it.
@@ -80,17 +80,6 @@ func (g *gatherer) add(k known) {
 		}
 		return
 	}
-	if k.id.Writer != Broken {
-		if first := g.of[k.id]; first == nil {
-			g.of[k.id] = &k
-		} else if g.kind(k.id) != Plain {
-			var h History
-			first.evidence(&h)
-			k.evidence(&h)
-			g.report(Duplicate, k.id.String()+" in "+g.on.String(), &h,
-				"record %v was sent once, by a producer that sends exactly once, and is in %v at offsets %d and %d", k.id, g.on, first.offset, k.offset)
-		}
-	}
 	g.at[k.offset] = &k
 }
 
@@ -117,6 +106,18 @@ func (g *gatherer) saw(poll *Poll, r Record) {
 		g.sawCommitted(poll, r, send, show)
 	}
 	g.add(known{offset: r.Offset, id: r.ID, send: send, poll: poll})
+	if r.ID.Writer == Broken || g.kind(r.ID) == Plain {
+		return
+	}
+	first, again := g.seen[r.ID]
+	if !again {
+		g.seen[r.ID] = seen{r.Offset, poll}
+	} else if first.offset != r.Offset {
+		h := show()
+		h.Polls = append(h.Polls, only(first.poll, first.offset))
+		g.report(Duplicate, r.ID.String()+" in "+g.on.String(), h,
+			"record %v was sent once, by a producer that sends exactly once, and is in %v at offsets %d and %d", r.ID, g.on, first.offset, r.Offset)
+	}
 }
 
 // sawCommitted judges what a consumer got that reads committed records only.
@@ -178,27 +179,56 @@ func (c *checker) committed(s *Send) bool {
 func (c *checker) aborted(s *Send) bool { return !c.committed(s) }
 
 // checkSequence: what one idempotent producer sent to a partition stands there
-// in the order in which it was sent.
+// in the order in which it was sent, and every consumer gets it so.
 func (c *checker) checkSequence(p *part) {
-	last := map[int32]*known{}
-	seen := map[ID]bool{}
+	all := newSequence(c, p)
 	for i := range p.known {
-		k := &p.known[i]
-		if k.send == nil || c.kind(k.id) == Plain || seen[k.id] {
-			continue
-		}
-		seen[k.id] = true
-		before := last[k.id.Writer]
-		if before != nil && before.id.Seq > k.id.Seq {
-			var h History
-			before.evidence(&h)
-			k.evidence(&h)
-			c.report(Reordered, place(p.on, k.offset), &h,
-				"record %v was sent before %v, and stands behind it in %v: offsets %d and %d", k.id, before.id, p.on, k.offset, before.offset)
-			continue
-		}
-		last[k.id.Writer] = k
+		all.next(p.known[i])
 	}
+	for _, poll := range p.polls {
+		one := newSequence(c, p)
+		for _, r := range poll.Records {
+			one.next(known{offset: r.Offset, id: r.ID, send: c.sends[r.ID], poll: poll})
+		}
+	}
+}
+
+// sequence goes through records in the order of their offsets.
+type sequence struct {
+	c    *checker
+	p    *part
+	last map[int32]known // of each writer
+}
+
+func newSequence(c *checker, p *part) *sequence { return &sequence{c, p, map[int32]known{}} }
+
+func (s *sequence) next(k known) {
+	if k.send == nil || s.c.kind(k.id) == Plain {
+		return
+	}
+	if first, ok := s.p.seen[k.id]; ok && first.offset != k.offset {
+		return // a duplicate: told already
+	}
+	before, ok := s.last[k.id.Writer]
+	if !ok || before.id.Seq <= k.id.Seq {
+		s.last[k.id.Writer] = k
+		return
+	}
+	var h History
+	before.evidence(&h)
+	k.evidence(&h)
+	if k.poll != nil && k.poll == before.poll {
+		show := *k.poll
+		i := slices.IndexFunc(show.Records, func(r Record) bool { return r.Offset == before.offset })
+		j := slices.IndexFunc(show.Records, func(r Record) bool { return r.Offset == k.offset })
+		if i >= 0 && j > i {
+			show.From, show.To = before.offset, k.offset+1
+			show.Records = []Record{show.Records[i], show.Records[j]}
+			h.Polls = []Poll{show}
+		}
+	}
+	s.c.report(Reordered, place(s.p.on, k.offset), &h,
+		"record %v was sent before %v, and stands behind it in %v: offsets %d and %d", k.id, before.id, s.p.on, k.offset, before.offset)
 }
 
 // checkAcknowledged: a record that was sent when another had been acknowledged

@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -62,6 +63,8 @@ type Config struct {
 	// Every is the mean time between two disturbances.
 	Every time.Duration
 	Log   func(format string, args ...any)
+	// Wrap, where it is not nil, is put around every connection.
+	Wrap func(net.Conn) net.Conn
 }
 
 // maxRecords bounds what a round keeps in memory: nothing is sent beyond it.

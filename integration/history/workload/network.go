@@ -16,6 +16,7 @@ type Network struct {
 	refused bool
 	deaf    bool
 	cuts    int
+	wrap    func(net.Conn) net.Conn
 }
 
 // NewNetwork returns a network that works.
@@ -35,6 +36,9 @@ func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	inner, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
+	}
+	if n.wrap != nil {
+		inner = n.wrap(inner)
 	}
 	c := &conn{Conn: inner, net: n, closed: make(chan struct{})}
 	n.mu.Lock()

@@ -25,7 +25,9 @@ type Run struct {
 
 // NewRun makes a run on a system that has been started.
 func NewRun(c Config, sys *System) *Run {
-	return &Run{Config: c, sys: sys, net: NewNetwork(), began: time.Now()}
+	run := &Run{Config: c, sys: sys, net: NewNetwork(), began: time.Now()}
+	run.net.wrap = c.Wrap
+	return run
 }
 
 // Cuts is how many connections the run has cut.
