@@ -59,7 +59,10 @@ func (g *members) member(ctx context.Context, i int) {
 func (g *members) consume(ctx context.Context, name string, rnd *rand.Rand) {
 	d := g.r.reader(name, false)
 	d.group = g.name
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	cl, err := g.r.client(readerOpts(
+		kgo.WithContext(life),
 		kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(names(g.topics)...), kgo.Balancers(g.balancer), kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(), kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(500*time.Millisecond), kgo.RebalanceTimeout(10*time.Second),
 		kgo.OnPartitionsAssigned(d.onAssigned), kgo.OnPartitionsRevoked(d.onRevoked), kgo.OnPartitionsLost(d.onRevoked),
@@ -68,7 +71,7 @@ func (g *members) consume(ctx context.Context, name string, rnd *rand.Rand) {
 		g.r.fail(err)
 		return
 	}
-	defer cl.CloseAllowingRebalance()
+	defer closeMember(cl, end)
 	for ctx.Err() == nil {
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		fs := cl.PollRecords(short, 300)
@@ -80,6 +83,18 @@ func (g *members) consume(ctx context.Context, name string, rnd *rand.Rand) {
 		cl.AllowRebalance()
 	}
 	g.commit(context.WithoutCancel(ctx), cl)
+}
+
+// closeWithin is how long a member gets to leave its group.
+const closeWithin = 5 * time.Second
+
+// closeMember lets a client leave its group and closes it. A client that the
+// broker never lets through a rebalance waits in its close until its own context
+// ends.
+func closeMember(cl interface{ CloseAllowingRebalance() }, end func()) {
+	late := time.AfterFunc(closeWithin, end)
+	defer late.Stop()
+	cl.CloseAllowingRebalance()
 }
 
 // onAssigned notes partitions of which only the group knows the position.

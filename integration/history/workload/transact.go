@@ -183,16 +183,26 @@ func (f *transforms) run(i int) {
 	m := &maker{sender: f.r.sender(name, checker.Transactional), transforms: f}
 	for n := 1; f.ctx.Err() == nil; n++ {
 		d := f.r.reader(fmt.Sprintf("%s.%d", name, n), true)
-		s, err := kgo.NewGroupTransactSession(f.sessionOpts(fmt.Sprintf("r%d-%s", f.r.n, name), d)...)
-		if err != nil {
+		if err := m.session(d, fmt.Sprintf("r%d-%s", f.r.n, name)); err != nil {
 			f.r.fail(err)
 			return
 		}
-		for f.ctx.Err() == nil && m.step(s, d) {
-			continue
-		}
-		s.CloseAllowingRebalance()
 	}
+}
+
+// session transforms with one client until it cannot go on.
+func (m *maker) session(d *reader, id string) error {
+	life, end := context.WithCancel(context.WithoutCancel(m.ctx))
+	defer end()
+	s, err := kgo.NewGroupTransactSession(append(m.sessionOpts(id, d), kgo.WithContext(life))...)
+	if err != nil {
+		return fmt.Errorf("transaction session: %w", err)
+	}
+	defer closeMember(s, end)
+	for m.ctx.Err() == nil && m.step(s, d) {
+		continue
+	}
+	return nil
 }
 
 func (f *transforms) sessionOpts(id string, d *reader) []kgo.Opt {
