@@ -16,6 +16,7 @@ import (
 	"github.com/streamweir/streamweir/broker/partition"
 	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/protocol/kafka"
+	"github.com/streamweir/streamweir/storage"
 )
 
 // openGroups starts the group coordinator on __consumer_offsets, and loads it
@@ -28,7 +29,7 @@ func openGroups(topics *topic.Catalogue, partitions *partition.Manager, cfg *con
 	if t != nil {
 		n = t.Partitions
 	}
-	c, err := group.New(group.Options{Config: group.FromSettings(cfg, n), Log: l, Logger: log})
+	c, err := group.New(group.Options{Config: group.FromSettings(cfg, n), Log: l, Logger: log, Exists: exists(topics)})
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +58,14 @@ func openGroups(topics *topic.Catalogue, partitions *partition.Manager, cfg *con
 		load(t)
 	}
 	return c, nil
+}
+
+// exists says whether a topic is in the catalogue.
+func exists(topics *topic.Catalogue) func(string, [16]byte) bool {
+	return func(name string, id [16]byte) bool {
+		t := topics.Topic(name)
+		return t != nil && (id == [16]byte{} || storage.TopicID(id) == t.ID)
+	}
 }
 
 // closeGroups lets what is under way end.

@@ -37,6 +37,11 @@ type Options struct {
 	Log    Log
 	Logger *zap.Logger // nil for none
 	Clock  Clock       // nil for the system's
+	// Exists says whether there is a topic of that name and, unless it is zero,
+	// of that id; nil if all exist. What a load finds of topics that do not,
+	// it lets go of: a broker that was killed may have deleted them before it
+	// could delete their offsets.
+	Exists func(topic string, id [16]byte) bool
 	// NewID makes the unique part of member ids; nil for random UUIDs.
 	NewID func() string
 }
@@ -51,6 +56,7 @@ type Coordinator struct {
 	logger *zap.Logger
 	clock  Clock
 	newID  func() string
+	exists func(topic string, id [16]byte) bool
 	start  time.Time
 
 	seats []seat
@@ -76,7 +82,7 @@ func New(o Options) (*Coordinator, error) {
 		return nil, fmt.Errorf("group coordinator: %w", err)
 	}
 	c := &Coordinator{
-		cfg: o.Config, log: o.Log, logger: o.Logger, clock: o.Clock, newID: o.NewID,
+		cfg: o.Config, log: o.Log, logger: o.Logger, clock: o.Clock, newID: o.NewID, exists: o.Exists,
 		seats: make([]seat, o.Config.Partitions), loaders: make(chan struct{}, maxLoaders),
 	}
 	if c.logger == nil {
@@ -84,6 +90,9 @@ func New(o Options) (*Coordinator, error) {
 	}
 	if c.clock == nil {
 		c.clock = systemClock{}
+	}
+	if c.exists == nil {
+		c.exists = func(string, [16]byte) bool { return true }
 	}
 	if c.newID == nil {
 		c.newID = newUUID

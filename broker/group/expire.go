@@ -84,18 +84,41 @@ type DeletedTopic struct {
 
 // topicsDeleted lets go of the offsets of deleted topics.
 func (s *shard) topicsDeleted(st *step, topics []DeletedTopic) {
-	gone := func(ref *topicRef) bool {
+	names := make([]string, 0, len(topics))
+	for _, t := range topics {
+		names = append(names, t.Name)
+	}
+	s.forgetTopics(st, names, func(ref *topicRef) bool {
 		return slices.ContainsFunc(topics, func(t DeletedTopic) bool {
 			return t.Name == ref.name && (ref.id == [16]byte{} || ref.id == t.ID)
 		})
+	})
+}
+
+// forgetMissing lets go of the offsets of topics that do not exist.
+func (s *shard) forgetMissing(st *step, exists func(topic string, id [16]byte) bool) {
+	var names []string
+	gone := func(ref *topicRef) bool { return !exists(ref.name, ref.id) }
+	for _, ref := range s.topics {
+		if gone(ref) {
+			names = append(names, ref.name)
+		}
 	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		s.forgetTopics(st, slices.Compact(names), gone)
+	}
+}
+
+// forgetTopics lets go of the offsets of what is gone of these topics.
+func (s *shard) forgetTopics(st *step, names []string, gone func(*topicRef) bool) {
 	for _, id := range slices.Sorted(maps.Keys(s.groups)) {
 		var keys []offsetKey
-		for _, t := range topics {
+		for _, name := range names {
 			if o := s.offsets[id]; o != nil {
-				for i := range o.topics[t.Name] {
-					if c := &o.topics[t.Name][i]; gone(c.topic) {
-						keys = append(keys, offsetKey{t.Name, c.partition})
+				for i := range o.topics[name] {
+					if c := &o.topics[name][i]; gone(c.topic) {
+						keys = append(keys, offsetKey{name, c.partition})
 					}
 				}
 			}

@@ -101,6 +101,7 @@ func (c *Coordinator) load(s *seat, term int) {
 	}
 	st.now = c.clock.Now()
 	sh.loaded(st)
+	sh.forgetMissing(st, c.exists)
 	if len(s.deleted) > 0 {
 		sh.topicsDeleted(st, s.deleted)
 		s.deleted = nil

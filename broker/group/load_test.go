@@ -89,6 +89,39 @@ func TestTopicDeletedWhileLoading(t *testing.T) {
 	}
 }
 
+// TestOffsetsOfTopicsThatAreGone: a broker that was killed right after it had
+// deleted a topic kept the topic's offsets for ever, and a new topic of that
+// name got them.
+func TestOffsetsOfTopicsThatAreGone(t *testing.T) {
+	old := commitRequest("g", "remade", 0, 5)
+	old.Topics[0].TopicID = [16]byte{1}
+	remade := commitRequest("h", "remade", 0, 6)
+	remade.Topics[0].TopicID = [16]byte{2}
+	log := logWithCommits(t, old, remade, commitRequest("g", "gone", 0, 7), commitRequest("g", "t", 0, 8))
+	exists := func(topic string, id [16]byte) bool {
+		return topic == "t" || topic == "remade" && (id == [16]byte{} || id == [16]byte{2})
+	}
+	for range 2 { // the second time from what the first has written
+		cfg := DefaultConfig()
+		cfg.Partitions = 1
+		c, err := New(Options{Config: cfg, Log: log, Exists: exists})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-c.Load(0)
+		for _, want := range []struct {
+			group, topic string
+			offset       int64
+		}{{"g", "remade", -1}, {"h", "remade", 6}, {"g", "gone", -1}, {"g", "t", 8}} {
+			if got, _ := fetchNow(t, c, want.group, want.topic, 0); got != want.offset {
+				t.Errorf("group %s has offset %d in %s, want %d", want.group, got, want.topic, want.offset)
+			}
+		}
+		must2(t, c.Shutdown(t.Context()))
+		exists = func(string, [16]byte) bool { return true }
+	}
+}
+
 func TestShutdownWhileLoading(t *testing.T) {
 	log := logWithCommits(t, commitRequest("g", "t", 0, 5))
 	c, loaded, goOn := loading(t, log)
