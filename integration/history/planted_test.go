@@ -117,9 +117,9 @@ func system(t *testing.T) *workload.System {
 	return sys
 }
 
-// mustFind makes the history of one round and wants a kind of finding in it,
-// with a history that shows it.
-func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, kind checker.Anomaly) {
+// mustFind makes the history of one round and wants kinds of findings in it, each
+// with a short history that shows it.
+func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, kinds ...checker.Anomaly) {
 	t.Helper()
 	history, err := workload.NewRun(c, sys).Round(t.Context(), n)
 	if err != nil {
@@ -127,14 +127,17 @@ func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, kind
 	}
 	found := checker.Check(history)
 	t.Logf("%s; found %v", inShort(history, found), found.Count)
-	if !found.Has(kind) {
-		t.Fatalf("%s was not found", kind)
-	}
-	i := slices.IndexFunc(found.Found, func(f checker.Finding) bool { return f.Kind == kind })
-	var b bytes.Buffer
-	found.Found[i].Print(&b)
-	t.Logf("the first:\n%s", b.String())
-	if n := found.Found[i].History.Operations() - len(found.Found[i].History.Events); n > 8 && kind != checker.Crashed {
-		t.Errorf("shown by %d operations", n)
+	for _, kind := range kinds {
+		i := slices.IndexFunc(found.Found, func(f checker.Finding) bool { return f.Kind == kind })
+		if i < 0 {
+			t.Errorf("%s was not found", kind)
+			continue
+		}
+		var b bytes.Buffer
+		found.Found[i].Print(&b)
+		t.Logf("the first:\n%s", b.String())
+		if n := found.Found[i].History.Operations() - len(found.Found[i].History.Events); n > 8 {
+			t.Errorf("%s is shown by %d operations", kind, n)
+		}
 	}
 }

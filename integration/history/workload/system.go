@@ -299,7 +299,7 @@ func (p *process) trouble() string {
 		return err.Error()
 	}
 	text := string(b)
-	for _, sign := range []string{"WARNING: DATA RACE", "\npanic: ", "\nfatal error: ", `"level":"dpanic"`, `"level":"panic"`} {
+	for _, sign := range []string{"WARNING: DATA RACE", "\npanic: ", "\nfatal error: ", `"level":"dpanic"`, `"level":"panic"`, "made its handler panic"} {
 		if i := strings.Index(text, sign); i >= 0 {
 			return strings.TrimSpace(text[i:min(len(text), i+logTailSize)])
 		}
