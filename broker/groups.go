@@ -105,13 +105,16 @@ func (l *groupLog) get(index int32) *partition.Partition {
 }
 
 // Append adds one batch of the coordinator's.
-func (l *groupLog) Append(index int32, batch []byte, done func(base int64, err error)) {
+func (l *groupLog) Append(index int32, batch []byte, guard uint64, done func(base int64, err error)) {
 	p := l.get(index)
 	if p == nil {
 		done(-1, fmt.Errorf("%w: %s-%d", kerr.NotLeaderForPartition, topic.ConsumerOffsets, index))
 		return
 	}
-	p.Append(partition.Request{Batch: batch, Internal: true, Done: func(r partition.Result) { done(r.BaseOffset, r.Err) }})
+	p.Append(partition.Request{
+		Batch: batch, Internal: true, Verified: guard != 0, Guard: guard,
+		Done: func(r partition.Result) { done(r.BaseOffset, r.Err) },
+	})
 }
 
 // Read goes over the batches of a partition.

@@ -19,12 +19,13 @@ import (
 
 // Log is __consumer_offsets as the coordinator needs it.
 type Log interface {
-	// Append adds one batch to a partition. It may be called from many
+	// Append adds one batch to a partition. guard, where it is not 0, says that the
+	// batch's transaction is verified (see partition.Verify). It may be called from many
 	// goroutines, but for one partition only from one at a time, and must not
 	// block. done is called exactly once, in the order of the appends of the
 	// partition: with the offset of the batch's first record when the batch is
 	// durable, or with an error. It may be called before Append returns.
-	Append(partition int32, batch []byte, done func(base int64, err error))
+	Append(partition int32, batch []byte, guard uint64, done func(base int64, err error))
 	// Read calls fn for every batch from the offset from on, in order, up to
 	// the end of the partition as it is when Read is called, which it returns.
 	// A batch is valid only during fn.
@@ -265,7 +266,7 @@ func (c *Coordinator) flush(s *seat) {
 			return
 		}
 		n, size := 1, s.queue[0].entry.size()
-		for n < len(s.queue) {
+		for n < len(s.queue) && s.queue[0].entry.producer == nil && s.queue[n].entry.producer == nil {
 			if size += s.queue[n].entry.size(); size > maxBatchBytes {
 				break
 			}
@@ -294,12 +295,14 @@ func (c *Coordinator) append(s *seat, batch []queued) {
 			records = append(records, kafka.Record{Timestamp: now, Key: r.key, Value: r.value})
 		}
 	}
-	data, err := kafka.BuildBatch(nil, kafka.BatchOptions{}, records...)
+	// What is part of a transaction is in a batch of its own.
+	first := batch[0].entry
+	data, err := kafka.BuildBatch(nil, kafka.BatchOptions{Producer: first.producer, Transactional: first.producer != nil}, records...)
 	if err != nil {
 		c.appended(s, batch, -1, fmt.Errorf("append to __consumer_offsets-%d: %w", s.partition, err))
 		return
 	}
-	c.log.Append(s.partition, data, func(base int64, err error) { c.appended(s, batch, base, err) })
+	c.log.Append(s.partition, data, first.guard, func(base int64, err error) { c.appended(s, batch, base, err) })
 }
 
 // appended tells the shard how an append ended.

@@ -17,7 +17,7 @@ func (s *shard) expire(st *step) {
 
 func (s *shard) expireGroup(st *step, g *classicGroup) {
 	var keys []offsetKey
-	all := true
+	all := s.unstable[g.id] == nil // or else open transactions have offsets for it
 	if o := s.offsets[g.id]; o != nil {
 		base, ok := g.expiryBase()
 		if !ok {
@@ -29,7 +29,8 @@ func (s *shard) expireGroup(st *step, g *classicGroup) {
 				continue
 			}
 			for i := range cs {
-				if s.expired(&cs[i], base, st.now.UnixMilli()) {
+				open := s.unstable[g.id][offsetKey{topic, cs[i].partition}] != nil
+				if !open && s.expired(&cs[i], base, st.now.UnixMilli()) {
 					keys = append(keys, offsetKey{topic, cs[i].partition})
 				} else {
 					all = false
@@ -124,12 +125,16 @@ func (s *shard) forgetTopics(st *step, names []string, gone func(*topicRef) bool
 			}
 		}
 		for _, e := range s.inflight[id] {
-			if c, ok := e.effect.(*commit); ok {
-				for i := range c.items {
-					if gone(c.items[i].topic) {
-						keys = append(keys, offsetKey{c.items[i].topic.name, c.items[i].partition})
-					}
+			items := commitItems(e.effect)
+			for i := range items {
+				if gone(items[i].topic) {
+					keys = append(keys, offsetKey{items[i].topic.name, items[i].partition})
 				}
+			}
+		}
+		for k, producers := range s.unstable[id] {
+			if slices.ContainsFunc(producers, func(p int64) bool { return gone(s.txns[p].groups[id][k].topic) }) {
+				keys = append(keys, k)
 			}
 		}
 		if len(keys) > 0 {

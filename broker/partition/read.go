@@ -20,6 +20,9 @@ type Plan struct {
 	Base      int64 // base offset of the first batch
 	Next      int64 // the offset after the last
 	Bytes     int   // of all of them
+	// Aborted are the aborted transactions among them, of a plan that ends at the
+	// last stable offset.
+	Aborted []AbortedTxn
 }
 
 // Plan returns what can be read from offset on: whole batches up to maxBytes,
@@ -27,16 +30,40 @@ type Plan struct {
 // before offset; clients skip what they did not ask for. Errors carry Kafka's
 // codes; the plan's Offsets are set in any case.
 func (p *Partition) Plan(offset int64, epoch int32, maxBytes int, oneAtLeast bool) (Plan, error) {
+	return p.plan(offset, epoch, maxBytes, oneAtLeast, false)
+}
+
+// PlanCommitted is Plan up to the last stable offset, with the transactions in
+// that which were aborted: clients skip their records (read_committed).
+func (p *Partition) PlanCommitted(offset int64, epoch int32, maxBytes int, oneAtLeast bool) (Plan, error) {
+	plan, err := p.plan(offset, epoch, maxBytes, oneAtLeast, true)
+	if err == nil && plan.Bytes > 0 {
+		plan.Aborted, err = p.Aborted(offset, plan.Next)
+	}
+	if err != nil {
+		plan.Bytes = 0
+	}
+	return plan, err
+}
+
+func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast, committed bool) (Plan, error) {
 	plan := Plan{Partition: p, Base: offset, Next: offset}
-	p.mu.Lock()
+	if err := p.lockLoaded(); err != nil {
+		plan.Offsets = p.Offsets()
+		return plan, clientError(err)
+	}
 	plan.Offsets = p.offsets()
+	end := plan.Offsets.High
+	if committed {
+		end = plan.Offsets.LastStable
+	}
 	err := p.checkFetch(offset, epoch)
-	if err != nil || offset >= p.high {
+	if err != nil || offset >= end {
 		p.mu.Unlock()
 		return plan, err
 	}
 	take := func(i storage.BatchInfo) bool {
-		if i.BaseOffset >= plan.Offsets.High {
+		if i.BaseOffset >= end {
 			return false
 		}
 		first := plan.Bytes == 0
