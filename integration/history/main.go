@@ -80,7 +80,7 @@ func parse(args []string) (*options, error) {
 	fs.DurationVar(&o.Settle, "settle", 60*time.Second, "in which everything has to be reached after it")
 	fs.IntVar(&o.Rate, "rate", 800, "records per second")
 	fs.DurationVar(&o.Every, "every", 4*time.Second, "mean time between two disturbances")
-	fs.BoolVar(&o.Transactions, "transactions", false, "send transactions, too")
+	fs.BoolVar(&o.Transactions, "transactions", true, "send transactions, too")
 	fs.BoolVar(&o.Compaction, "compaction", false, "use a compacted topic, too")
 	disturb := fs.String("disturb", "all", "comma-separated `list` of what is done to the broker")
 	fs.Func("set", "`KEY=VALUE` of the broker's configuration, repeatable", func(kv string) error {

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { harness.Main(m) }
 
 // The parts of the load that need more than the broker has so far.
 const (
-	hasTransactions = false
+	hasTransactions = true
 	hasCompaction   = false
 )
 
