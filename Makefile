@@ -24,6 +24,12 @@ COMPARE ?=
 # make test-kgo: which of kgo's tests, and how many records its chains of consumers move.
 KGO     ?= .
 RECORDS ?= 100000
+
+# make check-history: how long, which choices, and further flags of
+# integration/history (-h lists them).
+MINUTES ?= 2
+SEED    ?= 1
+HISTORY ?=
 # make fuzz: time for each target, and which targets.
 FUZZTIME ?= 20s
 FUZZ     ?= .
@@ -87,6 +93,11 @@ bench-compare: build ## Streamweir beside Apache Kafka and kfake, one table (COM
 	@scripts/deps.sh java
 	@$(BUILD) -o bin/bench-compare ./integration/bench/compare
 	@exec bin/bench-compare $(COMPARE)
+
+.PHONY: check-history
+check-history: build ## Search a history of clients and faults for broken promises (MINUTES=60 SEED=1 HISTORY="-h")
+	@$(BUILD) -o bin/check-history ./integration/history
+	@exec bin/check-history -minutes $(MINUTES) -seed $(SEED) $(HISTORY)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (FUZZ=regexp FUZZTIME=20s)

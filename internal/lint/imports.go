@@ -57,6 +57,14 @@ var importRules = []importRule{
 		why:   "implementations of a store stand beside each other; what two need goes into a package of its own",
 	},
 	{
+		from:   []string{"."},
+		except: []string{"cmd/streamweir/internal/server", "storage/faultstore"},
+		deny:   []string{"./storage/faultstore"},
+		tests:  true,
+		mains:  true,
+		why:    "a store that lies has one place where it is put in, and only builds with the tag faults have that",
+	},
+	{
 		from:  []string{"storage/memstore"},
 		deny:  []string{"./storage/badgerstore"},
 		tests: true,
@@ -81,7 +89,7 @@ var importRules = []importRule{
 	},
 	{
 		from:  []string{"broker"},
-		deny:  []string{"./storage/badgerstore", "./storage/memstore", "./storage/storagetest"},
+		deny:  []string{"./storage/badgerstore", "./storage/memstore", "./storage/storagetest", "./storage/faultstore"},
 		mains: true,
 		why:   "broker works on what storage promises; which store it gets is wired in cmd (its tests may take one)",
 	},

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -41,12 +42,16 @@ func Run(ctx context.Context, cfg *config.Config, warnings []string, version str
 	}
 	defer adm.close()
 
-	store, err := badgerstore.Open(badgerstore.Options{
+	opened, err := badgerstore.Open(badgerstore.Options{
 		Dir: cfg.DataDir, SyncAlways: cfg.StorageSync == "always",
 		ReserveBytes: cfg.StorageReserveBytes, Logger: log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the data directory %s: %w", cfg.DataDir, err)
+	}
+	store, err := plant(opened)
+	if err != nil {
+		return errors.Join(err, opened.Close())
 	}
 	defer func() {
 		if e := store.Close(); e != nil && err == nil {
@@ -66,7 +71,7 @@ func Run(ctx context.Context, cfg *config.Config, warnings []string, version str
 		return err
 	}
 	kafka.Serve()
-	adm.ready(core, store, kafka)
+	adm.ready(core, opened, kafka)
 	log.Info("ready",
 		zap.String("version", version), zap.String("kafka_addr", kafka.Addrs()[0]),
 		zap.Strings("kafka_addrs", kafka.Addrs()), zap.String("admin_addr", adm.addr()),

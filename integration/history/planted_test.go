@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/streamweir/streamweir/integration/harness"
+	"github.com/streamweir/streamweir/integration/history/checker"
+	"github.com/streamweir/streamweir/integration/history/liar"
+	"github.com/streamweir/streamweir/integration/history/workload"
+)
+
+// planted are faults on the wire with the finding that each must lead to.
+var planted = []struct {
+	fault   string
+	kind    checker.Anomaly
+	txn     bool // needs transactions
+	disturb workload.Disturbance
+}{
+	{fault: "lose-batch", kind: checker.LostWrite},
+	{fault: "skip-batch", kind: checker.SkippedPoll},
+	{fault: "alter-byte", kind: checker.Altered},
+	{fault: "swap-batches", kind: checker.Reordered},
+	{fault: "repeat-batch", kind: checker.Duplicate},
+	{fault: "forget-producers", kind: checker.Duplicate, disturb: workload.Deaf},
+	{fault: "stray-batch", kind: checker.Phantom},
+	{fault: "two-values", kind: checker.TwoValues},
+	{fault: "out-of-range", kind: checker.NonMonotonic},
+	{fault: "wrong-offset", kind: checker.OffsetBack},
+	{fault: "refuse-stored", kind: checker.RefusedShown},
+	{fault: "stale-end", kind: checker.EndBack},
+	{fault: "forget-commit", kind: checker.LostCommit},
+	{fault: "old-commit", kind: checker.CommitBack},
+	{fault: "lose-tombstones", kind: checker.Resurrected},
+	{fault: "stick-writes", kind: checker.StuckWrites},
+	{fault: "stick-group", kind: checker.StuckGroup},
+	{fault: "hide-end", kind: checker.Unseen},
+	{fault: "stick-lso", kind: checker.StuckLSO},
+	{fault: "show-aborted", kind: checker.AbortedRead, txn: true},
+	{fault: "show-uncommitted", kind: checker.DirtyRead, txn: true},
+	{fault: "half-commit", kind: checker.HalfTransaction, txn: true},
+	{fault: "commit-fenced", kind: checker.FencedCommit, txn: true},
+	{fault: "lose-txn-offsets", kind: checker.OffsetsApart, txn: true},
+}
+
+// TestPlantedFaultsAreFound lets a broker lie in one way after the other, on one
+// server, and wants each lie called by its name.
+func TestPlantedFaultsAreFound(t *testing.T) {
+	sys := system(t)
+	transactions := hasTransactions || harness.AgainstKafka()
+	for i, p := range planted {
+		t.Run(p.fault, func(t *testing.T) {
+			if p.txn && !transactions {
+				t.Skip("the broker has no transactions yet")
+			}
+			t.Parallel()
+			l, err := liar.New(p.fault)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := workload.Config{
+				Seed: 1, Load: 5 * time.Second, Settle: 6 * time.Second, Rate: 400, Every: time.Second, Transactions: p.txn, Compaction: true,
+				Log: t.Logf, Wrap: l.Wrap,
+			}
+			if p.disturb != "" {
+				c.Disturb = []workload.Disturbance{p.disturb}
+			}
+			mustFind(t, sys, c, 1+i, p.kind)
+		})
+	}
+}
+
+func TestEveryFaultHasATest(t *testing.T) {
+	for _, name := range liar.Names() {
+		if !slices.ContainsFunc(planted, func(p struct {
+			fault   string
+			kind    checker.Anomaly
+			txn     bool
+			disturb workload.Disturbance
+		}) bool {
+			return p.fault == name
+		}) {
+			t.Errorf("no test plants %s", name)
+		}
+	}
+}
+
+// system starts the broker under test.
+func system(t *testing.T) *workload.System {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "run")
+	var sys *workload.System
+	var err error
+	if harness.AgainstKafka() {
+		script, e := harness.KafkaScript()
+		if e != nil {
+			t.Fatal(e)
+		}
+		sys, err = workload.ApacheKafka(script, dir)
+	} else {
+		sys, err = workload.Streamweir(harness.Binary(t), dir, 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sys.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sys.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return sys
+}
+
+// mustFind makes the history of one round and wants kinds of findings in it, each
+// with a short history that shows it.
+func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, kinds ...checker.Anomaly) {
+	t.Helper()
+	history, err := workload.NewRun(c, sys).Round(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := checker.Check(history)
+	t.Logf("%s; found %v", inShort(history, found), found.Count)
+	for _, kind := range kinds {
+		i := slices.IndexFunc(found.Found, func(f checker.Finding) bool { return f.Kind == kind })
+		if i < 0 {
+			t.Errorf("%s was not found", kind)
+			continue
+		}
+		var b bytes.Buffer
+		found.Found[i].Print(&b)
+		t.Logf("the first:\n%s", b.String())
+		if n := found.Found[i].History.Operations() - len(found.Found[i].History.Events); n > 8 {
+			t.Errorf("%s is shown by %d operations", kind, n)
+		}
+	}
+}
