@@ -63,6 +63,8 @@ type Store struct {
 	failed      atomic.Pointer[error]
 
 	turns sync.RWMutex // see raceDetector
+	// moving is held while Badger's collection moves values; see replaceStep.
+	moving sync.RWMutex
 
 	// alive is held for reading while a call uses the databases.
 	alive  sync.RWMutex
@@ -278,6 +280,8 @@ func (s *Store) endCommit() {
 
 // collectValueLog has Badger give one file back, if it knows of one.
 func (s *Store) collectValueLog() error {
+	s.moving.Lock()
+	defer s.moving.Unlock()
 	if raceDetector {
 		s.turns.Lock()
 		defer s.turns.Unlock()
