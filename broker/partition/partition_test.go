@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/streamweir/streamweir/broker/config"
@@ -28,6 +29,7 @@ type bench struct {
 	now   time.Time
 	epoch int32
 	cache int64
+	quiet bool // no logs
 }
 
 var startTime = time.UnixMilli(1_700_000_000_000)
@@ -54,8 +56,12 @@ func newBench(t *testing.T, configs ...string) *bench {
 
 // open starts a broker on what the store holds.
 func (b *bench) open() {
+	log := zap.NewNop()
+	if !b.quiet {
+		log = zaptest.NewLogger(b.t)
+	}
 	b.m = NewManager(Options{
-		Store: b.store, Log: zaptest.NewLogger(b.t), Epoch: b.epoch, CacheBytes: b.cache,
+		Store: b.store, Log: log, Epoch: b.epoch, CacheBytes: b.cache,
 		Now: func() time.Time { return b.now }, ProducerExpiration: func() time.Duration { return time.Hour },
 	})
 	b.m.Open(b.topic)

@@ -20,6 +20,8 @@ type Plan struct {
 	Base      int64 // base offset of the first batch
 	Next      int64 // the offset after the last
 	Bytes     int   // of all of them
+
+	hold *hold // in a compacted topic; see Release
 }
 
 // Plan returns what can be read from offset on: whole batches up to maxBytes,
@@ -27,6 +29,18 @@ type Plan struct {
 // before offset; clients skip what they did not ask for. Errors carry Kafka's
 // codes; the plan's Offsets are set in any case.
 func (p *Partition) Plan(offset int64, epoch int32, maxBytes int, oneAtLeast bool) (Plan, error) {
+	for {
+		held := p.beginHold(offset)
+		plan, err := p.plan(offset, epoch, maxBytes, oneAtLeast, held.limit)
+		if !p.settleHold(&plan, held) || err != nil {
+			return plan, err
+		}
+		<-held.cut // what compaction is about to change is the next there is
+	}
+}
+
+// plan is Plan with whole batches below limit.
+func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast bool, limit int64) (Plan, error) {
 	plan := Plan{Partition: p, Base: offset, Next: offset}
 	p.mu.Lock()
 	plan.Offsets = p.offsets()
@@ -36,7 +50,7 @@ func (p *Partition) Plan(offset int64, epoch int32, maxBytes int, oneAtLeast boo
 		return plan, err
 	}
 	take := func(i storage.BatchInfo) bool {
-		if i.BaseOffset >= plan.Offsets.High {
+		if i.BaseOffset >= min(plan.Offsets.High, limit) {
 			return false
 		}
 		first := plan.Bytes == 0
@@ -100,6 +114,7 @@ type Reader struct {
 	left  int // bytes of the plan that are still to come
 	next  int64
 	check checker
+	plan  Plan
 
 	held  []*memory.Buffer
 	bufs  [][]byte
@@ -119,7 +134,7 @@ const (
 func NewReader(plan Plan) *Reader {
 	return &Reader{
 		p: plan.Partition, pos: storage.Position{Base: plan.Base}, left: plan.Bytes, next: plan.Next,
-		check: checker{base: plan.Base},
+		check: checker{base: plan.Base}, plan: plan,
 	}
 }
 
@@ -141,9 +156,11 @@ func (r *Reader) Next(max int) ([][]byte, error) {
 	}
 	if r.check.at != 0 || !r.fromMemory(max) {
 		if err := r.fromStore(max); err != nil {
+			r.plan.Release()
 			return nil, err
 		}
 	}
+	r.plan.readUpTo(r.check.base, r.left <= 0)
 	// The log may have changed since the plan was made. What was announced must
 	// be what is sent, to the byte, and end with the batch that it should.
 	if r.left < 0 || r.left == 0 && (r.check.base != r.next || r.check.at != 0) {
@@ -298,6 +315,9 @@ func (p *Partition) readBatch(i storage.BatchInfo) (*memory.Buffer, error) {
 	n, err := p.m.log.Read(p.id, storage.Position{Base: i.BaseOffset}, buf.B)
 	if err == nil && n < len(buf.B) {
 		err = storage.ErrOutOfRange
+	}
+	if b := kafka.Batch(buf.B); err == nil && (len(b) < kafka.BatchHeaderSize || b.BaseOffset() != i.BaseOffset || b.Length()+batchPrefix != i.Size) {
+		err = storage.ErrOutOfRange // compaction has changed it meanwhile
 	}
 	if err == nil && !kafka.Batch(buf.B).CRCValid() {
 		err = &storage.CorruptError{Partition: p.id, Base: i.BaseOffset, Err: errChecksum}
