@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamweir/streamweir/storage"
 )
@@ -19,6 +20,7 @@ type partition struct {
 	// tells.
 	created uint64
 	staged  staged
+	stubs   atomic.Bool // there may be some
 
 	// trim lets one Trim at a time look for its cut.
 	trim sync.Mutex

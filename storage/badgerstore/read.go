@@ -105,6 +105,9 @@ func (s *Store) read(r *reader, p *partition, base, start, end int64, exact bool
 	r.seen = base
 	for it.Seek(r.key); it.Valid(); it.Next() {
 		item := it.Item()
+		if isStub(item) {
+			continue
+		}
 		b, err := decodeBatchKey(item.Key())
 		if err != nil {
 			return base, err
@@ -214,6 +217,9 @@ func (s *Store) listForward(txn *badger.Txn, r *reader, p *partition, from, end 
 	defer it.Close()
 	r.key = appendBatchSeek(r.key[:0], p.id, from)
 	for it.Seek(r.key); it.Valid() && len(r.infos) < chunk; it.Next() {
+		if isStub(it.Item()) {
+			continue
+		}
 		b, err := decodeBatchKey(it.Item().Key())
 		if err != nil {
 			return fmt.Errorf("list batches of %s from %d: %w", p.id, from, err)
@@ -232,6 +238,9 @@ func (s *Store) before(txn *badger.Txn, r *reader, p *partition, offset int64) (
 	defer it.Close()
 	r.key = appendBatchSeek(r.key[:0], p.id, offset)
 	it.Seek(r.key)
+	for it.Valid() && isStub(it.Item()) {
+		it.Next()
+	}
 	if !it.Valid() {
 		return b, false, nil
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/streamweir/streamweir/storage"
 )
 
-// Compaction changes batches in the middle of a log. An edit deletes the key of
-// the old batch and sets that of the new one in one transaction, together with
-// the accounts of the segments that it touches; so a crash leaves one of the
+// Compaction changes batches in the middle of a log. An edit puts a stub (stubs.go)
+// in the place of the old batch and sets the new one in one transaction, together
+// with the accounts of the segments that it touches; so a crash leaves one of the
 // two, and an account that agrees with it.
 //
 // Edits touch sealed segments only: what the committer adds to is sealed before.
@@ -97,7 +97,7 @@ func (s *Store) checkEdits(p *partition, edits []storage.Edit) error {
 	for i := range edits {
 		key = appendBatchKey(key[:0], p.id, edits[i].Old)
 		item, err := txn.Get(key)
-		if err != nil || item.Version() < p.created {
+		if err != nil || item.Version() < p.created || isStub(item) {
 			return fmt.Errorf("no batch at %d is as the edit says: %w", edits[i].Old.BaseOffset, storage.ErrOutOfRange)
 		}
 	}
@@ -127,9 +127,8 @@ func (s *Store) stepOf(edits []storage.Edit) (n int) {
 	return n
 }
 
-// editEntries is how many entries an edit makes at most: a deletion, the marker
-// that goes with it, and the new batch.
-const editEntries = 3
+// editEntries is how many entries an edit makes at most: a stub and the new batch.
+const editEntries = 2
 
 // replaceStep does edits in one transaction. The caller holds p.trim.
 func (s *Store) replaceStep(p *partition, edits []storage.Edit) error {
@@ -137,11 +136,6 @@ func (s *Store) replaceStep(p *partition, edits []storage.Edit) error {
 	if err != nil {
 		return err
 	}
-	// Badger's collection writes again what it has read as live. A batch that is
-	// deleted meanwhile could come back to life if compaction threw it and its
-	// deletion away between the two; so they take turns.
-	s.moving.RLock()
-	defer s.moving.RUnlock()
 	p.beginStep(offsetRange{edits[0].Old.BaseOffset, edits[len(edits)-1].Old.LastOffset})
 	defer p.endStep()
 	return s.do(&change{kind: changeReplace, partition: p.id, replace: r})
@@ -194,6 +188,9 @@ func (s *Store) countEdited(p *partition, segs []storage.Segment, edits []storag
 	for _, seg := range segs {
 		var left storage.Segment
 		for ; it.Valid(); it.Next() {
+			if isStub(it.Item()) {
+				continue
+			}
 			b, err := decodeBatchKey(it.Item().Key())
 			if err != nil {
 				return nil, err
@@ -252,7 +249,7 @@ func (c *committer) replace(ch *change) (*partition, error) {
 	if err := c.s.refuseReplace(r.bytes); err != nil {
 		return nil, err
 	}
-	count := int64(editEntries*len(r.edits) + 2*len(r.gone) + len(r.made) + 1)
+	count := int64(editEntries*len(r.edits) + 2*len(r.gone) + len(r.made) + 2)
 	size := int64(0)
 	for i := range r.edits {
 		value := int64(len(r.edits[i].Data))
@@ -261,13 +258,13 @@ func (c *committer) replace(ch *change) (*partition, error) {
 		}
 		size += editEntries*(batchKeyLen+entryOverhead) + value
 	}
-	size += int64(2*len(r.gone)+len(r.made)+1) * (partitionKeyLen + 8 + partitionValueLen + entryOverhead)
+	size += int64(2*len(r.gone)+len(r.made)+2) * (partitionKeyLen + 8 + partitionValueLen + entryOverhead)
 	c.room(count, size)
 	for i := range r.edits {
 		e := &r.edits[i]
 		old := c.key(func(b []byte) []byte { return appendBatchKey(b, p.id, e.Old) })
 		if e.Data == nil || e.New() != e.Old {
-			c.delete(old)
+			c.setStub(old)
 		}
 		if e.Data != nil {
 			c.set(c.key(func(b []byte) []byte { return appendBatchKey(b, p.id, e.New()) }), e.Data)
@@ -281,6 +278,7 @@ func (c *committer) replace(ch *change) (*partition, error) {
 	for _, seg := range r.made {
 		c.setSegment(p, seg)
 	}
+	c.set(c.key(func(b []byte) []byte { return appendPartitionKey(b, prefixStubs, p.id) }), tombstone)
 	// The entry may tell of the last of these segments as it was when it grew,
 	// and would seem to be newer than what is left of it.
 	c.setPartition(p)
@@ -297,7 +295,7 @@ func (s *Store) applyReplace(p *partition, r *replacement) {
 	p.mu.Unlock()
 	s.freed(r.freedBytes, r.freedBatches)
 	s.stats.freed.Add(r.bytes) // the old batch is garbage as a whole
-	s.stats.deleted.Add(uint64(len(r.edits)))
+	p.stubs.Store(true)
 	s.stats.replaced.Add(uint64(r.bytes))
 }
 

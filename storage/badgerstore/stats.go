@@ -25,7 +25,7 @@ type Stats struct {
 	NoSpace       uint64 // appends refused for want of disk space
 	Refused       uint64 // appends refused for another reason
 	CorruptReads  uint64
-	DeletedKeys   uint64 // by the removal of trimmed and dropped data, and by compaction
+	DeletedKeys   uint64 // by the removal of trimmed, dropped and compacted data
 	ReplacedBytes uint64 // of batches written by compaction
 	CollectorRuns uint64 // value log files given back
 	Reclaimed     uint64 // bytes that this returned to the disk, rewritten ones deducted

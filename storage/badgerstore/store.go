@@ -63,7 +63,7 @@ type Store struct {
 	failed      atomic.Pointer[error]
 
 	turns sync.RWMutex // see raceDetector
-	// moving is held while Badger's collection moves values; see replaceStep.
+	// moving is held while Badger's collection moves values (stubs.go).
 	moving sync.RWMutex
 
 	// alive is held for reading while a call uses the databases.
