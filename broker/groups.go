@@ -16,6 +16,7 @@ import (
 	"github.com/streamweir/streamweir/broker/partition"
 	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/protocol/kafka"
+	"github.com/streamweir/streamweir/storage"
 )
 
 // openGroups starts the group coordinator on __consumer_offsets, and loads it
@@ -28,7 +29,7 @@ func openGroups(topics *topic.Catalogue, partitions *partition.Manager, cfg *con
 	if t != nil {
 		n = t.Partitions
 	}
-	c, err := group.New(group.Options{Config: group.FromSettings(cfg, n), Log: l, Logger: log})
+	c, err := group.New(group.Options{Config: group.FromSettings(cfg, n), Log: l, Logger: log, Exists: exists(topics)})
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +58,14 @@ func openGroups(topics *topic.Catalogue, partitions *partition.Manager, cfg *con
 		load(t)
 	}
 	return c, nil
+}
+
+// exists says whether a topic is in the catalogue.
+func exists(topics *topic.Catalogue) func(string, [16]byte) bool {
+	return func(name string, id [16]byte) bool {
+		t := topics.Topic(name)
+		return t != nil && (id == [16]byte{} || storage.TopicID(id) == t.ID)
+	}
 }
 
 // closeGroups lets what is under way end.
@@ -96,13 +105,16 @@ func (l *groupLog) get(index int32) *partition.Partition {
 }
 
 // Append adds one batch of the coordinator's.
-func (l *groupLog) Append(index int32, batch []byte, done func(base int64, err error)) {
+func (l *groupLog) Append(index int32, batch []byte, guard uint64, done func(base int64, err error)) {
 	p := l.get(index)
 	if p == nil {
 		done(-1, fmt.Errorf("%w: %s-%d", kerr.NotLeaderForPartition, topic.ConsumerOffsets, index))
 		return
 	}
-	p.Append(partition.Request{Batch: batch, Internal: true, Done: func(r partition.Result) { done(r.BaseOffset, r.Err) }})
+	p.Append(partition.Request{
+		Batch: batch, Internal: true, Verified: guard != 0, Guard: guard,
+		Done: func(r partition.Result) { done(r.BaseOffset, r.Err) },
+	})
 }
 
 // Read goes over the batches of a partition.

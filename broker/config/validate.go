@@ -23,6 +23,9 @@ func (c *Config) Validate() error {
 	if _, err := c.ConnectionsPerIP(); err != nil {
 		errs = append(errs, err)
 	}
+	if _, _, err := net.SplitHostPort(c.AdminListener); err != nil {
+		errs = append(errs, fmt.Errorf("admin.listener: %q is not of the form HOST:PORT", c.AdminListener))
+	}
 	wrong(c.QueuedMaxRequestBytes < int64(c.SocketRequestMaxBytes),
 		"queued.max.request.bytes (%d) is below socket.request.max.bytes (%d): the largest request would wait for ever; raise the one or lower the other",
 		c.QueuedMaxRequestBytes, c.SocketRequestMaxBytes)

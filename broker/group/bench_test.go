@@ -16,7 +16,7 @@ import (
 // nullLog is durable at once and keeps nothing: what is left is our own cost.
 type nullLog struct{ end [50]atomic.Int64 }
 
-func (l *nullLog) Append(p int32, batch []byte, done func(int64, error)) {
+func (l *nullLog) Append(p int32, batch []byte, _ uint64, done func(int64, error)) {
 	n := int64(kafka.Batch(batch).NumRecords())
 	done(l.end[p].Add(n)-n, nil)
 }

@@ -153,7 +153,8 @@ func (g *classicGroup) canRebalance() bool {
 
 // blank says that the group is only a name: nothing of it is worth keeping.
 func (g *classicGroup) blank() bool {
-	return g.idle() && g.generation == 0 && !g.persisted && g.shard.offsets[g.id] == nil && g.shard.inflight[g.id] == nil
+	return g.idle() && g.generation == 0 && !g.persisted && g.shard.offsets[g.id] == nil &&
+		g.shard.inflight[g.id] == nil && g.shard.unstable[g.id] == nil
 }
 
 // idle says that nobody is in the group or about to join it.

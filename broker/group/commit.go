@@ -213,7 +213,8 @@ func (e *forgotten) String() string {
 
 func (e *forgotten) durable(s *shard, st *step, _ int64) {
 	for _, k := range e.keys {
-		if s.removeOffset(e.group, k.topic, k.partition) {
+		pending := s.removePending(e.group, k)
+		if s.removeOffset(e.group, k.topic, k.partition) || pending {
 			if e.expired {
 				s.stats.ExpiredOffsets++
 			} else {
@@ -225,7 +226,7 @@ func (e *forgotten) durable(s *shard, st *step, _ int64) {
 		g.persisted = false
 		// Somebody may have joined since. Then the group goes on, and the
 		// record of its next generation brings it back into the log.
-		if g.state == Empty && g.generation == e.generation && s.offsets[e.group] == nil {
+		if g.state == Empty && g.generation == e.generation && s.offsets[e.group] == nil && s.unstable[e.group] == nil {
 			s.removeGroup(st, g)
 		}
 	}
@@ -263,7 +264,7 @@ func (s *shard) deleteGroup(st *step, id string, reply func(st *step, err *kerr.
 		reply(st, kerr.GroupIDNotFound)
 	case g.state != Empty:
 		reply(st, kerr.NonEmptyGroup)
-	case !g.persisted && s.offsets[id] == nil && s.inflight[id] == nil:
+	case !g.persisted && s.offsets[id] == nil && s.inflight[id] == nil && s.unstable[id] == nil:
 		s.removeGroup(st, g) // the log does not know of it
 		reply(st, nil)
 	default:
@@ -305,7 +306,7 @@ func (s *shard) deleteOffsets(st *step, req *kmsg.OffsetDeleteRequest, reply fun
 			k := offsetKey{topic.Topic, p.Partition}
 			if subscribed {
 				rp.ErrorCode = kerr.GroupSubscribedToTopic.Code
-			} else if stored.get(t.Topic, p.Partition) != nil || slices.Contains(pending, k) {
+			} else if stored.get(t.Topic, p.Partition) != nil || slices.Contains(pending, k) || s.unstable[g.id][k] != nil {
 				keys = append(keys, k)
 			}
 			topic.Partitions = append(topic.Partitions, rp)

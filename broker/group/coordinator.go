@@ -19,12 +19,13 @@ import (
 
 // Log is __consumer_offsets as the coordinator needs it.
 type Log interface {
-	// Append adds one batch to a partition. It may be called from many
+	// Append adds one batch to a partition. guard, where it is not 0, says that the
+	// batch's transaction is verified (see partition.Verify). It may be called from many
 	// goroutines, but for one partition only from one at a time, and must not
 	// block. done is called exactly once, in the order of the appends of the
 	// partition: with the offset of the batch's first record when the batch is
 	// durable, or with an error. It may be called before Append returns.
-	Append(partition int32, batch []byte, done func(base int64, err error))
+	Append(partition int32, batch []byte, guard uint64, done func(base int64, err error))
 	// Read calls fn for every batch from the offset from on, in order, up to
 	// the end of the partition as it is when Read is called, which it returns.
 	// A batch is valid only during fn.
@@ -37,6 +38,11 @@ type Options struct {
 	Log    Log
 	Logger *zap.Logger // nil for none
 	Clock  Clock       // nil for the system's
+	// Exists says whether there is a topic of that name and, unless it is zero,
+	// of that id; nil if all exist. What a load finds of topics that do not,
+	// it lets go of: a broker that was killed may have deleted them before it
+	// could delete their offsets.
+	Exists func(topic string, id [16]byte) bool
 	// NewID makes the unique part of member ids; nil for random UUIDs.
 	NewID func() string
 }
@@ -51,6 +57,7 @@ type Coordinator struct {
 	logger *zap.Logger
 	clock  Clock
 	newID  func() string
+	exists func(topic string, id [16]byte) bool
 	start  time.Time
 
 	seats []seat
@@ -76,7 +83,7 @@ func New(o Options) (*Coordinator, error) {
 		return nil, fmt.Errorf("group coordinator: %w", err)
 	}
 	c := &Coordinator{
-		cfg: o.Config, log: o.Log, logger: o.Logger, clock: o.Clock, newID: o.NewID,
+		cfg: o.Config, log: o.Log, logger: o.Logger, clock: o.Clock, newID: o.NewID, exists: o.Exists,
 		seats: make([]seat, o.Config.Partitions), loaders: make(chan struct{}, maxLoaders),
 	}
 	if c.logger == nil {
@@ -84,6 +91,9 @@ func New(o Options) (*Coordinator, error) {
 	}
 	if c.clock == nil {
 		c.clock = systemClock{}
+	}
+	if c.exists == nil {
+		c.exists = func(string, [16]byte) bool { return true }
 	}
 	if c.newID == nil {
 		c.newID = newUUID
@@ -256,7 +266,7 @@ func (c *Coordinator) flush(s *seat) {
 			return
 		}
 		n, size := 1, s.queue[0].entry.size()
-		for n < len(s.queue) {
+		for n < len(s.queue) && s.queue[0].entry.producer == nil && s.queue[n].entry.producer == nil {
 			if size += s.queue[n].entry.size(); size > maxBatchBytes {
 				break
 			}
@@ -285,12 +295,14 @@ func (c *Coordinator) append(s *seat, batch []queued) {
 			records = append(records, kafka.Record{Timestamp: now, Key: r.key, Value: r.value})
 		}
 	}
-	data, err := kafka.BuildBatch(nil, kafka.BatchOptions{}, records...)
+	// What is part of a transaction is in a batch of its own.
+	first := batch[0].entry
+	data, err := kafka.BuildBatch(nil, kafka.BatchOptions{Producer: first.producer, Transactional: first.producer != nil}, records...)
 	if err != nil {
 		c.appended(s, batch, -1, fmt.Errorf("append to __consumer_offsets-%d: %w", s.partition, err))
 		return
 	}
-	c.log.Append(s.partition, data, func(base int64, err error) { c.appended(s, batch, base, err) })
+	c.log.Append(s.partition, data, first.guard, func(base int64, err error) { c.appended(s, batch, base, err) })
 }
 
 // appended tells the shard how an append ended.

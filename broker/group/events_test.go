@@ -185,6 +185,43 @@ func (s *stage) commitEvent(a args) {
 	})
 }
 
+func (s *stage) txnCommitEvent(a args) {
+	req := &kmsg.TxnOffsetCommitRequest{
+		Version: 5, Group: a.words[1], TransactionalID: "x", ProducerID: a.num("producer", 1), ProducerEpoch: int16(a.num("epoch", 0)),
+		MemberID: a.str("member", ""), InstanceID: a.optional("instance"), Generation: int32(a.num("gen", -1)),
+	}
+	ids := map[string][16]byte{}
+	for _, t := range offsets(s.t, a.words[2:]) {
+		rt := kmsg.TxnOffsetCommitRequestTopic{Topic: t.Topic}
+		for _, p := range t.Partitions {
+			rt.Partitions = append(rt.Partitions, kmsg.TxnOffsetCommitRequestTopicPartition{
+				Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: p.Metadata,
+			})
+		}
+		ids[t.Topic] = t.TopicID
+		req.Topics = append(req.Topics, rt)
+	}
+	s.run(func(st *step) {
+		s.shard.txnCommit(st, req, func(name string) [16]byte { return ids[name] }, 7, func(r *kmsg.TxnOffsetCommitResponse) {
+			var parts []string
+			for _, t := range r.Topics {
+				for _, p := range t.Partitions {
+					parts = append(parts, fmt.Sprintf("%s:%d %s", t.Topic, p.Partition, errName(p.ErrorCode)))
+				}
+			}
+			s.say("txn-commit: %s", strings.Join(parts, ", "))
+		})
+	})
+}
+
+// markerEvent is the end of a transaction that has become durable.
+func (s *stage) markerEvent(a args) {
+	producer := a.num("producer", 1)
+	at := int64(len(s.log))
+	s.log = append(s.log, logged{producer: producer, end: a.words[1]})
+	s.run(func(st *step) { s.shard.complete(st, producer, at, a.words[1] == "commit") })
+}
+
 func (s *stage) fetchEvent(a args) {
 	req := &kmsg.OffsetFetchRequestGroup{Group: a.words[1]}
 	for _, w := range a.words[2:] {

@@ -17,7 +17,7 @@ func (s *shard) expire(st *step) {
 
 func (s *shard) expireGroup(st *step, g *classicGroup) {
 	var keys []offsetKey
-	all := true
+	all := s.unstable[g.id] == nil // or else open transactions have offsets for it
 	if o := s.offsets[g.id]; o != nil {
 		base, ok := g.expiryBase()
 		if !ok {
@@ -29,7 +29,8 @@ func (s *shard) expireGroup(st *step, g *classicGroup) {
 				continue
 			}
 			for i := range cs {
-				if s.expired(&cs[i], base, st.now.UnixMilli()) {
+				open := s.unstable[g.id][offsetKey{topic, cs[i].partition}] != nil
+				if !open && s.expired(&cs[i], base, st.now.UnixMilli()) {
 					keys = append(keys, offsetKey{topic, cs[i].partition})
 				} else {
 					all = false
@@ -84,29 +85,56 @@ type DeletedTopic struct {
 
 // topicsDeleted lets go of the offsets of deleted topics.
 func (s *shard) topicsDeleted(st *step, topics []DeletedTopic) {
-	gone := func(ref *topicRef) bool {
+	names := make([]string, 0, len(topics))
+	for _, t := range topics {
+		names = append(names, t.Name)
+	}
+	s.forgetTopics(st, names, func(ref *topicRef) bool {
 		return slices.ContainsFunc(topics, func(t DeletedTopic) bool {
 			return t.Name == ref.name && (ref.id == [16]byte{} || ref.id == t.ID)
 		})
+	})
+}
+
+// forgetMissing lets go of the offsets of topics that do not exist.
+func (s *shard) forgetMissing(st *step, exists func(topic string, id [16]byte) bool) {
+	var names []string
+	gone := func(ref *topicRef) bool { return !exists(ref.name, ref.id) }
+	for _, ref := range s.topics {
+		if gone(ref) {
+			names = append(names, ref.name)
+		}
 	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		s.forgetTopics(st, slices.Compact(names), gone)
+	}
+}
+
+// forgetTopics lets go of the offsets of what is gone of these topics.
+func (s *shard) forgetTopics(st *step, names []string, gone func(*topicRef) bool) {
 	for _, id := range slices.Sorted(maps.Keys(s.groups)) {
 		var keys []offsetKey
-		for _, t := range topics {
+		for _, name := range names {
 			if o := s.offsets[id]; o != nil {
-				for i := range o.topics[t.Name] {
-					if c := &o.topics[t.Name][i]; gone(c.topic) {
-						keys = append(keys, offsetKey{t.Name, c.partition})
+				for i := range o.topics[name] {
+					if c := &o.topics[name][i]; gone(c.topic) {
+						keys = append(keys, offsetKey{name, c.partition})
 					}
 				}
 			}
 		}
 		for _, e := range s.inflight[id] {
-			if c, ok := e.effect.(*commit); ok {
-				for i := range c.items {
-					if gone(c.items[i].topic) {
-						keys = append(keys, offsetKey{c.items[i].topic.name, c.items[i].partition})
-					}
+			items := commitItems(e.effect)
+			for i := range items {
+				if gone(items[i].topic) {
+					keys = append(keys, offsetKey{items[i].topic.name, items[i].partition})
 				}
+			}
+		}
+		for k, producers := range s.unstable[id] {
+			if slices.ContainsFunc(producers, func(p int64) bool { return gone(s.txns[p].groups[id][k].topic) }) {
+				keys = append(keys, k)
 			}
 		}
 		if len(keys) > 0 {

@@ -32,7 +32,7 @@ func newFakeLog() *fakeLog {
 	return &fakeLog{batches: map[int32][][]byte{}, ends: map[int32]int64{}, held: map[int32][]heldAppend{}}
 }
 
-func (l *fakeLog) Append(p int32, batch []byte, done func(int64, error)) {
+func (l *fakeLog) Append(p int32, batch []byte, _ uint64, done func(int64, error)) {
 	l.mu.Lock()
 	if l.hold {
 		l.held[p] = append(l.held[p], heldAppend{batch, done})

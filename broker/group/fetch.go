@@ -20,13 +20,13 @@ func (s *shard) offsetFetch(st *step, req *kmsg.OffsetFetchRequestGroup, require
 		last.then = append(last.then, s.fetchLater(kept, reply))
 		return
 	}
-	resp := s.fetch(req)
+	resp := s.fetch(req, requireStable)
 	st.reply(func() { reply(resp) })
 }
 
 func (s *shard) fetchLater(req *kmsg.OffsetFetchRequestGroup, reply func(*kmsg.OffsetFetchResponseGroup)) func(*step, *kerr.Error) {
 	return func(st *step, _ *kerr.Error) {
-		resp := s.fetch(req)
+		resp := s.fetch(req, true)
 		st.reply(func() { reply(resp) })
 	}
 }
@@ -41,12 +41,17 @@ func cloneFetch(req *kmsg.OffsetFetchRequestGroup) *kmsg.OffsetFetchRequestGroup
 }
 
 // fetch reads durable offsets. A partition without one has offset -1; so has
-// one whose offset is of an earlier topic with the same name.
-func (s *shard) fetch(req *kmsg.OffsetFetchRequestGroup) *kmsg.OffsetFetchResponseGroup {
+// one whose offset is of an earlier topic with the same name. Where stable offsets
+// are asked for, one that an open transaction may replace is refused.
+func (s *shard) fetch(req *kmsg.OffsetFetchRequestGroup, stable bool) *kmsg.OffsetFetchResponseGroup {
 	resp := &kmsg.OffsetFetchResponseGroup{Group: strings.Clone(req.Group)}
 	stored := s.offsets[req.Group]
+	var unstable map[offsetKey][]int64
+	if stable {
+		unstable = s.unstable[req.Group]
+	}
 	if req.Topics == nil {
-		resp.Topics = fetchAll(stored)
+		resp.Topics = fetchAll(stored, unstable)
 		return resp
 	}
 	resp.Topics = make([]kmsg.OffsetFetchResponseGroupTopic, len(req.Topics))
@@ -63,7 +68,7 @@ func (s *shard) fetch(req *kmsg.OffsetFetchRequestGroup) *kmsg.OffsetFetchRespon
 			if c != nil {
 				rt.Topic = c.topic.name
 			}
-			rt.Partitions[j] = fetched(p, c)
+			rt.Partitions[j] = fetched(p, c, unstable[offsetKey{t.Topic, p}] != nil)
 		}
 		if rt.Topic == "" {
 			rt.Topic = strings.Clone(t.Topic)
@@ -72,9 +77,13 @@ func (s *shard) fetch(req *kmsg.OffsetFetchRequestGroup) *kmsg.OffsetFetchRespon
 	return resp
 }
 
-func fetched(partition int32, c *committed) kmsg.OffsetFetchResponseGroupTopicPartition {
-	if c == nil {
-		return kmsg.OffsetFetchResponseGroupTopicPartition{Partition: partition, Offset: -1, LeaderEpoch: -1, Metadata: &noMetadata}
+func fetched(partition int32, c *committed, unstable bool) kmsg.OffsetFetchResponseGroupTopicPartition {
+	if c == nil || unstable {
+		p := kmsg.OffsetFetchResponseGroupTopicPartition{Partition: partition, Offset: -1, LeaderEpoch: -1, Metadata: &noMetadata}
+		if unstable {
+			p.ErrorCode = kerr.UnstableOffsetCommit.Code
+		}
+		return p
 	}
 	return kmsg.OffsetFetchResponseGroupTopicPartition{
 		Partition: partition, Offset: c.offset, LeaderEpoch: c.leaderEpoch, Metadata: c.metadata(),
@@ -83,7 +92,7 @@ func fetched(partition int32, c *committed) kmsg.OffsetFetchResponseGroupTopicPa
 
 // fetchAll lists every offset of a group. The topic ids stay zero: the front
 // fills in those of the topics as they are now.
-func fetchAll(stored *groupOffsets) []kmsg.OffsetFetchResponseGroupTopic {
+func fetchAll(stored *groupOffsets, unstable map[offsetKey][]int64) []kmsg.OffsetFetchResponseGroupTopic {
 	if stored == nil {
 		return nil
 	}
@@ -91,7 +100,7 @@ func fetchAll(stored *groupOffsets) []kmsg.OffsetFetchResponseGroupTopic {
 	for name, cs := range stored.topics {
 		t := kmsg.OffsetFetchResponseGroupTopic{Topic: name, Partitions: make([]kmsg.OffsetFetchResponseGroupTopicPartition, len(cs))}
 		for i := range cs {
-			t.Partitions[i] = fetched(cs[i].partition, &cs[i])
+			t.Partitions[i] = fetched(cs[i].partition, &cs[i], unstable[offsetKey{name, cs[i].partition}] != nil)
 		}
 		topics = append(topics, t)
 	}

@@ -101,6 +101,7 @@ func (c *Coordinator) load(s *seat, term int) {
 	}
 	st.now = c.clock.Now()
 	sh.loaded(st)
+	sh.forgetMissing(st, c.exists)
 	if len(s.deleted) > 0 {
 		sh.topicsDeleted(st, s.deleted)
 		s.deleted = nil
@@ -124,17 +125,25 @@ func (c *Coordinator) replay(s *seat, term int, sh *shard, st *step) (records, u
 		if outdated {
 			return errOutdated
 		}
-		if b.IsControl() || b.IsTransactional() {
-			// Offsets of transactions count when their transaction commits;
-			// nothing of this release writes any.
-			unknown += int64(b.NumRecords())
+		if b.IsControl() {
+			end, ok, err := kafka.ParseEndMarker(b)
+			if err != nil {
+				return fmt.Errorf("offset %d: %w", b.BaseOffset(), err)
+			}
+			if ok {
+				sh.complete(st, b.ProducerID(), b.BaseOffset(), end.Commit)
+			}
 			return nil
+		}
+		producerID := int64(kafka.NoProducerID)
+		if b.IsTransactional() {
+			producerID = b.ProducerID()
 		}
 		r := kafka.ReadRecords(b, 0)
 		defer r.Close()
 		for r.Next() {
 			rec := r.Record()
-			known, err := sh.replay(st, rec.Offset, record{key: rec.Key, value: rec.Value})
+			known, err := sh.replay(st, rec.Offset, producerID, record{key: rec.Key, value: rec.Value})
 			if err != nil {
 				return fmt.Errorf("offset %d: %w", rec.Offset, err)
 			}

@@ -127,18 +127,32 @@ type offsetKey struct {
 func (s *shard) pendingKeys(group string) []offsetKey {
 	var keys []offsetKey
 	for _, e := range s.inflight[group] {
-		if c, ok := e.effect.(*commit); ok {
-			for i := range c.items {
-				keys = append(keys, offsetKey{c.items[i].topic.name, c.items[i].partition})
-			}
+		for i := range commitItems(e.effect) {
+			c := &commitItems(e.effect)[i]
+			keys = append(keys, offsetKey{c.topic.name, c.partition})
 		}
 	}
 	return keys
 }
 
-// allKeys lists the offsets of a group, durable or on their way, in order.
+// commitItems returns the offsets that an effect commits, in a transaction or not.
+func commitItems(e effect) []committed {
+	switch e := e.(type) {
+	case *commit:
+		return e.items
+	case *txnCommit:
+		return e.items
+	}
+	return nil
+}
+
+// allKeys lists the offsets of a group, durable, on their way or in an open
+// transaction, in order.
 func (s *shard) allKeys(group string) []offsetKey {
 	keys := s.pendingKeys(group)
+	for k := range s.unstable[group] {
+		keys = append(keys, k)
+	}
 	if o := s.offsets[group]; o != nil {
 		for topic, cs := range o.topics {
 			for i := range cs {

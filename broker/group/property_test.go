@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
 // TestRandomEvents throws random events at a shard: requests of a few clients,
@@ -409,7 +411,7 @@ func (w *world) restarts(t *rapid.T) {
 	clear(w.given)
 	w.run(func(st *step) {
 		for i, r := range w.log {
-			if _, err := w.shard.replay(st, int64(i), r); err != nil {
+			if _, err := w.shard.replay(st, int64(i), kafka.NoProducerID, r); err != nil {
 				w.t.Fatalf("replay: %v", err)
 			}
 		}

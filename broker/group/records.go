@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
 // The versions that Apache Kafka 4.3 writes. Keys of other versions belong to
@@ -90,9 +92,10 @@ func (g *classicGroup) record(assignment func(*member) []byte) record {
 
 var errKey = errors.New("record key is cut short")
 
-// replay takes over one record of the log, at offset at. It says whether the
+// replay takes over one record of the log, at offset at, that is part of a
+// transaction of a producer, or of none (kafka.NoProducerID). It says whether the
 // record is of a kind that is known here.
-func (s *shard) replay(st *step, at int64, r record) (known bool, err error) {
+func (s *shard) replay(st *step, at, producerID int64, r record) (known bool, err error) {
 	if len(r.key) < 2 {
 		return false, errKey
 	}
@@ -100,7 +103,7 @@ func (s *shard) replay(st *step, at int64, r record) (known bool, err error) {
 	case v < 0:
 		return false, fmt.Errorf("record key has version %d", v)
 	case v <= offsetKeyVersion:
-		return true, s.replayOffset(st, at, r)
+		return true, s.replayOffset(st, at, producerID, r)
 	case v == groupKeyVersion:
 		return true, s.replayGroup(st, r)
 	default:
@@ -108,13 +111,14 @@ func (s *shard) replay(st *step, at int64, r record) (known bool, err error) {
 	}
 }
 
-func (s *shard) replayOffset(st *step, at int64, r record) error {
+func (s *shard) replayOffset(st *step, at, producerID int64, r record) error {
 	// The strings of k and v lie in r, which is reused: what is kept is copied.
 	var k kmsg.OffsetCommitKey
 	if err := k.UnsafeReadFrom(r.key); err != nil {
 		return fmt.Errorf("decode the key of an offset commit: %w", err)
 	}
 	if r.value == nil {
+		s.removePending(k.Group, offsetKey{k.Topic, k.Partition})
 		s.removeOffset(k.Group, k.Topic, k.Partition)
 		return nil
 	}
@@ -143,7 +147,11 @@ func (s *shard) replayOffset(st *step, at int64, r record) error {
 	if g == nil {
 		g = s.addGroup(st, s.newGroup(st.now, strings.Clone(k.Group)))
 	}
-	s.putOffset(g.id, c)
+	if producerID != kafka.NoProducerID {
+		s.putPending(producerID, g.id, c)
+	} else {
+		s.putOffset(g.id, c)
+	}
 	return nil
 }
 
@@ -204,6 +212,11 @@ func loadMember(lm *kmsg.GroupMetadataValueMember, version int16, name string) *
 // have to show that they are alive.
 func (s *shard) loaded(st *step) {
 	for id := range s.offsets {
+		if s.groups[id] == nil {
+			s.addGroup(st, s.newGroup(st.now, id))
+		}
+	}
+	for id := range s.unstable {
 		if s.groups[id] == nil {
 			s.addGroup(st, s.newGroup(st.now, id))
 		}

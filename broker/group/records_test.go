@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
 	"go.uber.org/goleak"
 )
 
@@ -51,7 +53,7 @@ func TestRecordsOfUnknownKindsAreToldApart(t *testing.T) {
 		{"group tombstone for nothing", record{key: groupRecordKey("g")}, true, false},
 	} {
 		s := newStage(t)
-		known, err := s.shard.replay(&step{now: s.now}, 0, c.r)
+		known, err := s.shard.replay(&step{now: s.now}, 0, kafka.NoProducerID, c.r)
 		if known != c.known || (err != nil) != c.fails {
 			t.Errorf("%s: known %v, error %v", c.name, known, err)
 		}
@@ -65,7 +67,7 @@ func TestOldRecordVersionsAreRead(t *testing.T) {
 	for version := int16(0); version <= 4; version++ {
 		v := kmsg.NewOffsetCommitValue()
 		v.Version, v.Offset, v.LeaderEpoch, v.Metadata, v.CommitTimestamp = version, int64(version), 7, "note", 1
-		if _, err := s.shard.replay(st, 0, record{key: offsetRecordKey(nil, "g", "t", int32(version)), value: v.AppendTo(nil)}); err != nil {
+		if _, err := s.shard.replay(st, 0, kafka.NoProducerID, record{key: offsetRecordKey(nil, "g", "t", int32(version)), value: v.AppendTo(nil)}); err != nil {
 			t.Fatalf("offset version %d: %v", version, err)
 		}
 		want := int32(-1)
@@ -83,7 +85,7 @@ func TestOldRecordVersionsAreRead(t *testing.T) {
 		m := kmsg.NewGroupMetadataValueMember()
 		m.MemberID, m.SessionTimeoutMillis, m.RebalanceTimeoutMillis, m.Subscription = "m", 10_000, 60_000, subscription("t")
 		v.Members = append(v.Members, m)
-		if _, err := s.shard.replay(st, 0, record{key: groupRecordKey("g"), value: v.AppendTo(nil)}); err != nil {
+		if _, err := s.shard.replay(st, 0, kafka.NoProducerID, record{key: groupRecordKey("g"), value: v.AppendTo(nil)}); err != nil {
 			t.Fatalf("group version %d: %v", version, err)
 		}
 		g := s.shard.groups["g"]
@@ -113,7 +115,7 @@ func FuzzReplay(f *testing.F) {
 		st := &step{now: stageStart}
 		before := seedRecords(t)
 		for i, r := range append(before, record{key: key, value: value}) {
-			s.replay(st, int64(i), r)
+			s.replay(st, int64(i), kafka.NoProducerID, r)
 		}
 		st.actions = nil
 		s.loaded(st)
@@ -136,7 +138,7 @@ func FuzzReplay(f *testing.F) {
 func everything(s *shard) string {
 	var b strings.Builder
 	for _, g := range s.list(nil, nil) {
-		d, f := s.describe(g.Group, 6), s.fetch(&kmsg.OffsetFetchRequestGroup{Group: g.Group})
+		d, f := s.describe(g.Group, 6), s.fetch(&kmsg.OffsetFetchRequestGroup{Group: g.Group}, false)
 		fmt.Fprintf(&b, "%q %q %q %q\n", d.Group, d.State, d.ProtocolType, d.Protocol)
 		for _, m := range d.Members {
 			fmt.Fprintf(&b, " %q %q %q %q %q\n", m.MemberID, m.ClientID, m.ClientHost, m.ProtocolMetadata, m.MemberAssignment)

@@ -63,6 +63,53 @@ func (c *Coordinator) OffsetCommit(req *kmsg.OffsetCommitRequest, reply func(*km
 	}
 }
 
+// TxnOffsetCommit serves one TxnOffsetCommit request (KIP-447). The caller has
+// taken out topics and partitions that do not exist, and id tells the id of the
+// others. guard is what partition.Verify gave for the group's partition of
+// __consumer_offsets.
+func (c *Coordinator) TxnOffsetCommit(req *kmsg.TxnOffsetCommitRequest, id func(topic string) [16]byte, guard uint64, reply func(*kmsg.TxnOffsetCommitResponse)) {
+	err := c.with(req.Group, func(s *shard, st *step) { s.txnCommit(st, req, id, guard, reply) })
+	if err != nil {
+		resp := newTxnCommitResponse(req)
+		refuseTxnCommit(resp, err)
+		reply(resp)
+	}
+}
+
+// CompletesTransactions is nil, or why transactions cannot be ended in a
+// partition of __consumer_offsets now.
+func (c *Coordinator) CompletesTransactions(partition int32) error {
+	if int(partition) >= len(c.seats) {
+		return nil // no group has a place there
+	}
+	s := &c.seats[partition]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := c.refuses(s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// CompleteTransaction lets the offsets that a producer has committed in a
+// transaction take effect, or drops them, since the marker of its end is durable
+// at the offset at. It is to be called in the order of the log, together with the
+// ends of appends.
+func (c *Coordinator) CompleteTransaction(partition int32, producerID, at int64, commit bool) {
+	if int(partition) >= len(c.seats) {
+		return
+	}
+	s := &c.seats[partition]
+	s.mu.Lock()
+	if s.shard == nil {
+		s.mu.Unlock() // whoever loads it finds the marker in the log
+		return
+	}
+	st := c.newStep()
+	s.shard.complete(st, producerID, at, commit)
+	c.finish(s, s.shard, st)
+}
+
 // OffsetFetch serves one group of an OffsetFetch request; Topics is nil for
 // all. The caller has set the name of each topic, and the id where the request
 // has it. An error is in the answer's ErrorCode.

@@ -15,10 +15,16 @@ type shard struct {
 	newID  func() string // makes the part of member ids that is unlike any other
 	groups map[string]*classicGroup
 	// offsets holds what is durable, by group. Every group in it is in groups
-	// too. Offsets of open transactions will live beside it, by producer id,
-	// and move in when their transaction commits.
+	// too.
 	offsets map[string]*groupOffsets
-	topics  map[topicKey]*topicRef
+	// txns holds the offsets of open transactions, by producer id: durable too,
+	// but they move into offsets only when their transaction commits. unstable
+	// says which producers have such for an offset of a group, and pendingOf how
+	// many there are in a group; every group in them is in groups.
+	txns      map[int64]*openTxn
+	unstable  map[string]map[offsetKey][]int64
+	pendingOf map[string]int
+	topics    map[topicKey]*topicRef
 	// inflight lists, by group, the appends that have not ended, in order.
 	inflight map[string][]*entry
 	expiry   timer
@@ -31,11 +37,14 @@ type shard struct {
 func newShard(cfg *Config, newID func() string, total *atomic.Int64) *shard {
 	return &shard{
 		cfg: cfg, newID: newID, total: total,
-		groups:   make(map[string]*classicGroup),
-		offsets:  make(map[string]*groupOffsets),
-		topics:   make(map[topicKey]*topicRef),
-		inflight: make(map[string][]*entry),
-		expiry:   timer{kind: timerExpiry},
+		groups:    make(map[string]*classicGroup),
+		offsets:   make(map[string]*groupOffsets),
+		txns:      make(map[int64]*openTxn),
+		unstable:  make(map[string]map[offsetKey][]int64),
+		pendingOf: make(map[string]int),
+		topics:    make(map[topicKey]*topicRef),
+		inflight:  make(map[string][]*entry),
+		expiry:    timer{kind: timerExpiry},
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
 // A step is one event on its way through a shard: when it happened, and the
@@ -65,6 +67,10 @@ type entry struct {
 	group   string
 	records []record
 	effect  effect
+	// producer is the one whose transaction the records are part of, or nil; guard
+	// is then what the log needs to know that the transaction is verified.
+	producer *kafka.Producer
+	guard    uint64
 	// then is called after the effect: answers that only had to wait.
 	then []func(st *step, err *kerr.Error)
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
 var update = flag.Bool("update", false, "write what the shard does into the transcripts")
@@ -77,9 +79,16 @@ type stage struct {
 	ids   int
 
 	timers timerHeap
-	log    []record
+	log    []logged
 	hold   bool
 	queue  []*entry
+}
+
+// logged is a record of the log, or the end of a transaction.
+type logged struct {
+	record
+	producer int64 // kafka.NoProducerID outside of transactions
+	end      string
 }
 
 var stageStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -153,7 +162,13 @@ func (s *stage) appendEnds(err error) {
 	s.queue = s.queue[1:]
 	base := int64(len(s.log))
 	if err == nil {
-		s.log = append(s.log, e.records...)
+		for _, r := range e.records {
+			l := logged{record: r, producer: kafka.NoProducerID}
+			if e.producer != nil {
+				l.producer = e.producer.ID
+			}
+			s.log = append(s.log, l)
+		}
 	}
 	s.run(func(st *step) { s.shard.appended(st, e, base, clientError(err)) })
 }
@@ -228,6 +243,10 @@ func (s *stage) event(line string) {
 		s.leaveEvent(a)
 	case "commit":
 		s.commitEvent(a)
+	case "txn-commit":
+		s.txnCommitEvent(a)
+	case "marker":
+		s.markerEvent(a)
 	case "fetch":
 		s.fetchEvent(a)
 	case "delete":
@@ -301,7 +320,14 @@ func (s *stage) logEvent(a args) {
 		s.hold = false
 	case "show":
 		for i, r := range s.log {
-			s.say("%d %s", i, showRecord(s.t, r))
+			switch {
+			case r.end != "":
+				s.say("%d %s of producer %d", i, r.end, r.producer)
+			case r.producer != kafka.NoProducerID:
+				s.say("%d in a transaction of producer %d: %s", i, r.producer, showRecord(s.t, r.record))
+			default:
+				s.say("%d %s", i, showRecord(s.t, r.record))
+			}
 		}
 	}
 }
@@ -334,7 +360,9 @@ func (s *stage) restart() {
 	s.shard = newShard(&s.cfg, s.newID, new(atomic.Int64))
 	s.run(func(st *step) {
 		for i, r := range s.log {
-			if _, err := s.shard.replay(st, int64(i), r); err != nil {
+			if r.end != "" {
+				s.shard.complete(st, r.producer, int64(i), r.end == "commit")
+			} else if _, err := s.shard.replay(st, int64(i), r.producer, r.record); err != nil {
 				s.t.Fatalf("replay of record %d: %v", i, err)
 			}
 		}

@@ -19,8 +19,16 @@ import (
 //
 // Every acks value gets the same durability; acks=0 gets no response, and its
 // connection is closed where an error would have had to be told.
+//
+// The first batch of a transaction in a partition waits until the transaction
+// coordinator has confirmed that the partition is part of it, or, from version 12
+// on, has made it one (KIP-890).
 
-const produceOldest = 3
+const (
+	produceOldest    = 3
+	produceAbortable = 11 // first version whose clients know TRANSACTION_ABORTABLE
+	produceAdds      = 12 // first version that adds its partitions to the transaction
+)
 
 // produce is a Produce request whose batches are being appended.
 type produce struct {
@@ -28,6 +36,7 @@ type produce struct {
 	acks int16
 	resp *kmsg.ProduceResponse
 	left atomic.Int32
+	txn  string // transactional id
 }
 
 func (s *Server) produce(k *call) {
@@ -35,6 +44,9 @@ func (s *Server) produce(k *call) {
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	op := &produce{k: k, acks: req.Acks, resp: resp}
 	refuse := produceRefusal(req)
+	if req.TransactionID != nil {
+		op.txn = *req.TransactionID
+	}
 	total := 0
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	for i := range req.Topics {
@@ -73,6 +85,28 @@ func produceRefusal(req *kmsg.ProduceRequest) error {
 	case req.Acks < -1 || req.Acks > 1:
 		return kerr.InvalidRequiredAcks
 	}
+	return transactionRefusal(req)
+}
+
+// transactionRefusal refuses transactional batches without a transactional id,
+// and those of more than one producer.
+func transactionRefusal(req *kmsg.ProduceRequest) error {
+	producer := int64(kafka.NoProducerID)
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			b, _, err := kafka.NextBatch(req.Topics[i].Partitions[j].Records)
+			if err != nil || b == nil || !b.IsTransactional() {
+				continue // what is wrong with a batch is told of its partition
+			}
+			switch {
+			case req.TransactionID == nil:
+				return kerr.TransactionalIDAuthorizationFailed
+			case producer != kafka.NoProducerID && producer != b.ProducerID():
+				return fmt.Errorf("%w: the request has transactional batches of more than one producer", kerr.InvalidProducerIDMapping)
+			}
+			producer = b.ProducerID()
+		}
+	}
 	return nil
 }
 
@@ -96,9 +130,33 @@ func (op *produce) append(s *Server, t *topic.Topic, err error, rp *kmsg.Produce
 		op.done(out, partition.Result{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1, Err: err})
 		return
 	}
-	p.Append(partition.Request{
+	r := partition.Request{
 		Batch: batch, Buffer: op.k.frame.buf,
 		Done: func(r partition.Result) { op.done(out, r) },
+	}
+	if batch.IsTransactional() && batch.HasProducerID() {
+		op.verify(s, p, r)
+		return
+	}
+	p.Append(r)
+}
+
+// verify appends a transactional batch once its transaction is known.
+func (op *produce) verify(s *Server, p *partition.Partition, r partition.Request) {
+	v := partition.Verification{
+		ProducerID: r.Batch.ProducerID(), Epoch: r.Batch.ProducerEpoch(), Sequence: r.Batch.BaseSequence(),
+		Bumps: op.k.version >= produceAdds,
+	}
+	p.Verify(v, func(done func(error)) {
+		s.verify(op.txn, v.ProducerID, v.Epoch, p.Topic().Name, p.Index(), v.Bumps, done)
+	}, func(guard uint64, err error) {
+		if err != nil {
+			err = verificationError(err, v.Bumps, op.k.version >= produceAbortable)
+			r.Done(partition.Result{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1, Err: err})
+			return
+		}
+		r.Verified, r.Guard = true, guard
+		p.Append(r)
 	})
 }
 

@@ -16,7 +16,8 @@ import (
 //
 // Where less than min_bytes can be read the call waits on the partitions, not on
 // a clock; what it returns is decided when it is sent, by the connection's
-// writer. Records are read while they are sent, as whole batches, so that a
+// writer. With isolation level read_committed it returns, and waits for, what is
+// below the last stable offset, and names the aborted transactions in it. Records are read while they are sent, as whole batches, so that a
 // response of 50 MB does not take 50 MB of memory.
 
 // fetch is a Fetch request on its way.
@@ -81,7 +82,11 @@ func (f *fetch) plan() (plans []fetchPlan, enough bool) {
 		p.find(f)
 		if p.err == nil {
 			limit := min(int(part.maxBytes), left)
-			p.Plan, p.err = p.Partition.Plan(part.offset, part.epoch, limit, first)
+			plan := (*partition.Partition).Plan
+			if f.readCommitted {
+				plan = (*partition.Partition).PlanCommitted
+			}
+			p.Plan, p.err = plan(p.Partition, part.offset, part.epoch, limit, first)
 		}
 		if p.err != nil || p.diverging(part) {
 			p.Release()
@@ -146,9 +151,14 @@ func (f *fetch) await(plans []fetchPlan, wait time.Duration) {
 		// From whatever goroutine: the reading is left to the writer.
 		f.k.replyStream(&fetchStream{prepare: f.prepare})
 	})
+	f.watch.Committed = f.readCommitted
 	f.timer = time.AfterFunc(math.MaxInt64, f.watch.Fire)
 	for i := range plans {
-		plans[i].Partition.Watch(f.watch, plans[i].Offsets.High)
+		end := plans[i].Offsets.High
+		if f.readCommitted {
+			end = plans[i].Offsets.LastStable
+		}
+		plans[i].Partition.Watch(f.watch, end)
 	}
 	f.timer.Reset(wait)
 	if !f.k.wait(f.watch.Fire) {
@@ -221,7 +231,10 @@ func (f *fetch) fill(rp *kmsg.FetchResponseTopicPartition, p *fetchPlan) {
 	rp.LastStableOffset = p.Offsets.LastStable
 	rp.LogStartOffset = p.Offsets.Start
 	if f.readCommitted {
-		rp.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
+		rp.AbortedTransactions = make([]kmsg.FetchResponseTopicPartitionAbortedTransaction, len(p.Aborted))
+		for i, t := range p.Aborted {
+			rp.AbortedTransactions[i].ProducerID, rp.AbortedTransactions[i].FirstOffset = t.ProducerID, t.FirstOffset
+		}
 	}
 	if p.divEnd >= 0 {
 		rp.DivergingEpoch.Epoch, rp.DivergingEpoch.EndOffset = p.divEpoch, p.divEnd

@@ -81,6 +81,10 @@ func (s *Server) findOffset(topic string, rp *kmsg.ListOffsetsRequestTopicPartit
 	bounds := p.Offsets()
 	end := bounds.High
 	if committed {
+		// With isolation level read_committed the log ends at the last stable offset.
+		if bounds, err = p.StableOffsets(); err != nil {
+			return none, err
+		}
 		end = bounds.LastStable
 	}
 	switch rp.Timestamp {

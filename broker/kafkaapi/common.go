@@ -63,6 +63,10 @@ func errorMessage(err error) *string {
 		return &refused.Detail
 	case errors.As(err, &topicError):
 		return &topicError.Detail
+	case errors.Is(err, storage.ErrNoSpace):
+		return kmsg.StringPtr("the broker's disk is full: it takes no records until there is space again")
+	case errors.Is(err, storage.ErrFailed):
+		return kmsg.StringPtr("the broker's storage has failed: it takes no writes until it is started again")
 	case ke == kerr.KafkaStorageError:
 		return kmsg.StringPtr("the broker cannot write to its storage now")
 	default:

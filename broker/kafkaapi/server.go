@@ -38,6 +38,11 @@ type Server struct {
 
 	sessions *sessions
 
+	// verify asks the transaction coordinator whether a partition is part of a
+	// producer's transaction, or, with implicitAdd, makes it one (KIP-890). done is
+	// called exactly once, perhaps before verify returns, and must not be blocked.
+	verify func(txnID string, producerID int64, epoch int16, topic string, partition int32, implicitAdd bool, done func(error))
+
 	listeners []*listener
 	accepting sync.WaitGroup
 
@@ -74,6 +79,7 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 		sessions:  newSessions(int(cfg.FetchSessionCacheSlots)),
 		conns:     map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
 		stopping: make(chan struct{}), empty: make(chan struct{}),
+		verify: verifier(core),
 	}
 	for key, h := range handlers {
 		if h != nil {

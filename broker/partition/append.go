@@ -21,6 +21,11 @@ type Request struct {
 	Buffer *memory.Buffer
 	// Internal marks a batch that the broker itself has made.
 	Internal bool
+	// Verified marks a transactional batch whose partition the transaction
+	// coordinator has confirmed (KIP-890). Guard is then what Verify gave, which
+	// says that no marker came in between; 0 is not compared.
+	Verified bool
+	Guard    uint64
 	// Done is called exactly once, perhaps before Append returns.
 	Done func(Result)
 }
@@ -40,6 +45,9 @@ type pending struct {
 	batch    kafka.Batch
 	buffer   *memory.Buffer
 	internal bool
+	marker   *Marker // of a control batch
+	verified bool
+	guard    uint64
 	result   Result
 	done     func(Result)
 	also     []func(Result) // repeated sends of the same batch, and drain
@@ -84,6 +92,7 @@ func (p *Partition) Append(r Request) {
 		AfterMaxMs:      t.Settings.TimestampAfterMaxMs,
 		Now:             p.m.now().UnixMilli(),
 		Compacted:       t.Settings.CleanupCompact,
+		Coordinator:     r.Internal,
 		Target: kafka.Target{
 			Recompress: !t.Settings.CompressionProducer,
 			Codec:      kafka.Codec(t.Settings.Codec), Level: int(t.Settings.CompressionLevel),
@@ -93,9 +102,6 @@ func (p *Partition) Append(r Request) {
 		rules.TimestampType = kafka.LogAppendTime
 	}
 	batch, checked, err := p.m.validate(r.Batch, rules)
-	if err == nil && batch.IsTransactional() && !r.Internal {
-		err = fmt.Errorf("%w: transactions are not served", kerr.InvalidTxnState)
-	}
 	if err == nil {
 		// Refused before the batch has an offset, so that a full disk does not
 		// disturb the sequence of those behind it.
@@ -112,7 +118,10 @@ func (p *Partition) Append(r Request) {
 		r.Done(Result{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1, Err: clientError(err)})
 		return
 	}
-	x := &pending{batch: batch, done: r.Done, result: Result{LogAppendTime: -1}, internal: r.Internal}
+	x := &pending{
+		batch: batch, done: r.Done, result: Result{LogAppendTime: -1}, internal: r.Internal,
+		verified: r.Verified, guard: r.Guard,
+	}
 	if t.Settings.LogAppendTime {
 		x.result.LogAppendTime = rules.Now
 	}
@@ -145,9 +154,8 @@ func (m *Manager) validate(b kafka.Batch, rules kafka.Rules) (kafka.Batch, kafka
 
 // queue gives x its offsets and hands it to the store.
 func (p *Partition) queue(x *pending, now int64) {
-	idempotent := x.batch.ProducerID() >= 0
 	p.mu.Lock()
-	for idempotent && p.producers == nil && !p.gone {
+	for p.mustLoad(x) {
 		p.mu.Unlock()
 		if err := p.loadProducers(); err != nil {
 			x.done(p.refusal(err))
@@ -160,17 +168,15 @@ func (p *Partition) queue(x *pending, now int64) {
 		x.done(p.refusal(kerr.NotLeaderForPartition))
 		return
 	}
-	if idempotent {
-		dup, err := p.producers.check(x.batch, now-p.m.expireProducers().Milliseconds())
-		switch {
-		case err != nil:
-			p.mu.Unlock()
-			x.done(p.refusal(err))
-			return
-		case dup != nil:
-			p.repeat(dup, x.done)
-			return
-		}
+	dup, err := p.admit(x, now)
+	switch {
+	case err != nil:
+		p.mu.Unlock()
+		x.done(p.refusal(err))
+		return
+	case dup != nil:
+		p.repeat(dup, x.done)
+		return
 	}
 	if x.result.LogAppendTime >= 0 {
 		// Batches that were checked side by side may have come here in another
@@ -196,13 +202,57 @@ func (p *Partition) queue(x *pending, now int64) {
 		x.buffer.Retain()
 	}
 	p.next = info.LastOffset + 1
-	if p.producers != nil {
-		p.producers.add(x.batch, now)
-		p.snapshot.grown(p, int(info.Size))
-	}
+	p.appending(x, now)
 	p.inflight.push(x)
 	p.m.log.Append(&x.Append)
 	p.mu.Unlock()
+}
+
+// mustLoad says whether the state of producers has to be read before x can be
+// appended: because x has a producer, or because so much was appended without
+// the state that reading it later would take long.
+func (p *Partition) mustLoad(x *pending) bool {
+	if p.producers != nil || p.gone {
+		return false
+	}
+	if p.next == 0 {
+		p.producers = newProducers(0) // there is nothing to read
+		return false
+	}
+	return x.batch.HasProducerID() || p.snapshot.due()
+}
+
+// admit checks x against what is known of its producer. The caller holds the
+// lock.
+func (p *Partition) admit(x *pending, now int64) (*producerBatch, error) {
+	if !x.batch.HasProducerID() {
+		return nil, nil
+	}
+	if x.marker != nil {
+		return nil, p.producers.checkMarker(x.marker)
+	}
+	a := admission{batch: x.batch, client: !x.internal, verified: x.verified}
+	if x.batch.IsTransactional() {
+		if v := p.verifying[x.batch.ProducerID()]; v != nil && !v.begun {
+			a.verification = v
+		}
+		if x.guard != 0 {
+			a.verified = x.verified && a.verification != nil && a.verification.guard == x.guard
+		}
+	}
+	return p.producers.check(a, now-p.m.expireProducers().Milliseconds())
+}
+
+// appending takes x, which has its offsets now, into the state of producers. The
+// caller holds the lock.
+func (p *Partition) appending(x *pending, now int64) {
+	if x.batch.IsTransactional() {
+		p.endVerification(x.batch.ProducerID(), x.batch.ProducerEpoch(), x.marker != nil)
+	}
+	if p.producers != nil {
+		_ = p.producers.add(x.batch, now) // a marker that we have built can be read
+	}
+	p.snapshot.grown(p, int(x.Info.Size))
 }
 
 // repeat answers a batch that was sent before: at once if the first one is
@@ -240,10 +290,10 @@ func (p *Partition) appended(a *storage.Append, err error) {
 	}
 	cost := int64(0)
 	if err == nil {
-		p.high = x.Info.LastOffset + 1
+		stable := p.raise(x)
 		p.snapshot.durable(p)
 		cost = p.remember(x)
-		fire = p.wake(int64(x.Info.Size))
+		fire = p.wake(int64(x.Info.Size), stable)
 	} else {
 		p.failed(x)
 	}
@@ -267,6 +317,34 @@ func (p *Partition) appended(a *storage.Append, err error) {
 	for _, w := range fire {
 		w.fire()
 	}
+}
+
+// raise moves the high watermark up to behind x, and returns how many bytes have
+// become stable by that.
+func (p *Partition) raise(x *pending) int64 {
+	size := int64(x.Info.Size)
+	if p.producers == nil {
+		// Nobody knows the last stable offset; those who wait for it look again.
+		p.high = x.Info.LastOffset + 1
+		return size
+	}
+	before := p.stable()
+	p.high = x.Info.LastOffset + 1
+	p.producers.txns.durable(p.high)
+	if x.marker != nil {
+		p.sealAborted(p.producers, p.high)
+	}
+	p.unstable += size
+	if p.stable() == before {
+		return 0
+	}
+	size = p.unstable
+	if p.stable() == p.high {
+		p.unstable = 0
+	}
+	// Or else a part stays unstable, and this is more than there is: somebody who
+	// waits for many bytes may get fewer.
+	return size
 }
 
 // failed takes the log's end back to before x. What was queued behind it in

@@ -542,3 +542,28 @@ func (w *pass) stopped() error {
 }
 
 var errNotCompacted = errors.New("cleanup.policy does not hold compact any more")
+
+// stillMarked leaves out those transactions whose marker compaction has removed,
+// after all that they wrote. A consumer takes a producer's records for aborted
+// until it comes to the marker, and would take those of later transactions too.
+func (p *Partition) stillMarked(txns []AbortedTxn) ([]AbortedTxn, error) {
+	p.mu.Lock()
+	compacted := p.compacted.upTo > 0
+	p.mu.Unlock()
+	if !compacted && !p.topic.Load().Settings.CleanupCompact {
+		return txns, nil
+	}
+	left := txns[:0:0]
+	for _, t := range txns {
+		err := p.m.log.Batches(p.id, t.LastOffset, func(i storage.BatchInfo) bool {
+			if i.BaseOffset <= t.LastOffset && i.Size > kafka.BatchHeaderSize {
+				left = append(left, t)
+			}
+			return false
+		})
+		if err != nil {
+			return nil, clientError(err)
+		}
+	}
+	return left, nil
+}

@@ -149,7 +149,10 @@ func TestCompactionProperty(t *testing.T) {
 				s := plenty
 				s.MapBytes = keySlotBytes * rapid.SampledFrom([]int64{3, 6, 1000}).Draw(rt, "keys")
 				before, sequences := h.view(rt), h.sequences(rt)
-				offsets := h.p.Offsets()
+				offsets, err := h.p.StableOffsets()
+				if err != nil {
+					rt.Fatal(err)
+				}
 				failAt = rapid.IntRange(-20, 8).Draw(rt, "fails")
 				passes := 1 + rapid.IntRange(0, 3).Draw(rt, "passes")
 				if failAt > 0 {
@@ -170,7 +173,7 @@ func TestCompactionProperty(t *testing.T) {
 				if after := h.sequences(rt); !maps.Equal(sequences, after) {
 					rt.Fatalf("sequences %v before and %v after", sequences, after)
 				}
-				if after := h.p.Offsets(); after != offsets {
+				if after, err := h.p.StableOffsets(); err != nil || after != offsets {
 					rt.Fatalf("offsets %+v before and %+v after", offsets, after)
 				}
 				if failAt <= 0 && s.MapBytes == 1000*keySlotBytes {

@@ -88,7 +88,14 @@ func (p *Partition) candidate(now int64) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	stable := p.Offsets().LastStable
+	if from >= p.Offsets().High {
+		return nil, nil // nothing is new, and the state of producers need not be known
+	}
+	offsets, err := p.StableOffsets()
+	if err != nil {
+		return nil, err
+	}
+	stable := offsets.LastStable
 	c := &candidate{p: p, from: from, to: from}
 	segments := p.m.log.Segments(p.id)
 	for i, seg := range segments {

@@ -39,7 +39,11 @@ type Partition struct {
 	term       uint64
 	inflight   pendings // queued to the store, oldest first
 	tails      tails
-	producers  *producers // nil until a producer with an id comes
+	producers  *producers // nil until somebody has to know of them
+	verifying  map[int64]*verification
+	guards     uint64 // given to verifications so far
+	unstable   int64  // bytes appended since the last stable offset moved
+	distrusted bool   // what the store has saved of the state contradicts the log
 	snapshot   snapshots
 	watchers   map[*Watch]struct{}
 	corrupt    map[int64]struct{} // base offsets of batches that cannot be read
@@ -52,7 +56,7 @@ type Partition struct {
 type Offsets struct {
 	Start      int64 // log start offset
 	High       int64 // high watermark
-	LastStable int64 // last stable offset
+	LastStable int64 // last stable offset; -1 where it is not known: see StableOffsets
 }
 
 // Manager owns the partitions of this broker.
@@ -69,6 +73,8 @@ type Manager struct {
 	recompressing   chan struct{} // the batch being recompressed
 	recompressLimit int64
 	reading         atomic.Int64 // bytes that readers hold
+	chunks          chunkCache
+	chunkTxns       int // chunkTxns, but for tests
 
 	mu     sync.RWMutex
 	topics map[storage.TopicID][]*Partition
@@ -105,7 +111,7 @@ func NewManager(o Options) *Manager {
 		cache: cache{limit: o.CacheBytes}, expireProducers: o.ProducerExpiration,
 		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 		recompressing: make(chan struct{}, 1), recompressLimit: o.RecompressLimit,
-		topics: map[storage.TopicID][]*Partition{},
+		chunkTxns: chunkTxns, topics: map[storage.TopicID][]*Partition{},
 	}
 }
 
@@ -247,7 +253,11 @@ func (p *Partition) Offsets() Offsets {
 }
 
 func (p *Partition) offsets() Offsets {
-	return Offsets{Start: p.start, High: p.high, LastStable: p.high}
+	o := Offsets{Start: p.start, High: p.high, LastStable: -1}
+	if p.producers != nil {
+		o.LastStable = p.stable()
+	}
+	return o
 }
 
 // Size returns the bytes of the log.

@@ -30,6 +30,7 @@ type bench struct {
 	epoch int32
 	cache int64
 	quiet bool // no logs
+	chunk int // transactions in a chunk of the index of aborted ones, if not 0
 }
 
 var startTime = time.UnixMilli(1_700_000_000_000)
@@ -64,8 +65,13 @@ func (b *bench) open() {
 		Store: b.store, Log: log, Epoch: b.epoch, CacheBytes: b.cache,
 		Now: func() time.Time { return b.now }, ProducerExpiration: func() time.Duration { return time.Hour },
 	})
+	if b.chunk != 0 {
+		b.m.chunkTxns = b.chunk
+	}
 	b.m.Open(b.topic)
 	b.p = b.m.Get(b.topic.ID, 0)
+	// The store in memory goes on, and remembers the terms of appends that failed.
+	b.p.term = uint64(b.epoch) << 32
 }
 
 // restart ends this broker cleanly and starts the next.
@@ -86,6 +92,9 @@ type batchOf struct {
 	values   []string
 	at       int64 // timestamp, startTime where 0
 	codec    kafka.Codec
+	txn      bool // part of a transaction, which the coordinator knows
+	unknown  bool // part of a transaction that the coordinator was not asked about
+	guard    uint64
 }
 
 func (b *bench) build(o batchOf) []byte {
@@ -97,7 +106,7 @@ func (b *bench) build(o batchOf) []byte {
 	for i, v := range o.values {
 		records = append(records, kafka.Record{Timestamp: at + int64(i), Key: []byte("k"), Value: []byte(v)})
 	}
-	raw, err := kafka.BuildBatch(nil, kafka.BatchOptions{Producer: o.producer, Codec: o.codec}, records...)
+	raw, err := kafka.BuildBatch(nil, kafka.BatchOptions{Producer: o.producer, Codec: o.codec, Transactional: o.txn || o.unknown}, records...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -110,7 +119,7 @@ func (b *bench) start(o batchOf) chan Result {
 	buf := memory.NewBuffer(len(raw))
 	copy(buf.B, raw)
 	done := make(chan Result, 1)
-	b.p.Append(Request{Batch: buf.B, Buffer: buf, Done: func(r Result) { done <- r }})
+	b.p.Append(Request{Batch: buf.B, Buffer: buf, Verified: o.txn, Guard: o.guard, Done: func(r Result) { done <- r }})
 	buf.Release()
 	return done
 }

@@ -20,6 +20,9 @@ type Plan struct {
 	Base      int64 // base offset of the first batch
 	Next      int64 // the offset after the last
 	Bytes     int   // of all of them
+	// Aborted are the aborted transactions among them, of a plan that ends at the
+	// last stable offset.
+	Aborted []AbortedTxn
 
 	hold *hold // in a compacted topic; see Release
 }
@@ -29,9 +32,31 @@ type Plan struct {
 // before offset; clients skip what they did not ask for. Errors carry Kafka's
 // codes; the plan's Offsets are set in any case.
 func (p *Partition) Plan(offset int64, epoch int32, maxBytes int, oneAtLeast bool) (Plan, error) {
+	return p.planHeld(offset, epoch, maxBytes, oneAtLeast, false)
+}
+
+// PlanCommitted is Plan up to the last stable offset, with the transactions in
+// that which were aborted: clients skip their records (read_committed).
+func (p *Partition) PlanCommitted(offset int64, epoch int32, maxBytes int, oneAtLeast bool) (Plan, error) {
+	plan, err := p.planHeld(offset, epoch, maxBytes, oneAtLeast, true)
+	if err == nil && plan.Bytes > 0 {
+		plan.Aborted, err = p.Aborted(offset, plan.Next)
+	}
+	if err == nil && len(plan.Aborted) > 0 {
+		plan.Aborted, err = p.stillMarked(plan.Aborted)
+	}
+	if err != nil {
+		plan.Release()
+		plan.Bytes = 0
+	}
+	return plan, err
+}
+
+// planHeld makes a plan that compaction spares (holds.go).
+func (p *Partition) planHeld(offset int64, epoch int32, maxBytes int, oneAtLeast, committed bool) (Plan, error) {
 	for {
 		held := p.beginHold(offset)
-		plan, err := p.plan(offset, epoch, maxBytes, oneAtLeast, held.limit)
+		plan, err := p.plan(offset, epoch, maxBytes, oneAtLeast, committed, held.limit)
 		if !p.settleHold(&plan, held) || err != nil {
 			return plan, err
 		}
@@ -39,18 +64,25 @@ func (p *Partition) Plan(offset int64, epoch int32, maxBytes int, oneAtLeast boo
 	}
 }
 
-// plan is Plan with whole batches below limit.
-func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast bool, limit int64) (Plan, error) {
+// plan makes a plan of whole batches below limit.
+func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast, committed bool, limit int64) (Plan, error) {
 	plan := Plan{Partition: p, Base: offset, Next: offset}
-	p.mu.Lock()
+	if err := p.lockLoaded(); err != nil {
+		plan.Offsets = p.Offsets()
+		return plan, clientError(err)
+	}
 	plan.Offsets = p.offsets()
+	end := plan.Offsets.High
+	if committed {
+		end = plan.Offsets.LastStable
+	}
 	err := p.checkFetch(offset, epoch)
-	if err != nil || offset >= p.high {
+	if err != nil || offset >= end {
 		p.mu.Unlock()
 		return plan, err
 	}
 	take := func(i storage.BatchInfo) bool {
-		if i.BaseOffset >= min(plan.Offsets.High, limit) {
+		if i.BaseOffset >= min(end, limit) {
 			return false
 		}
 		first := plan.Bytes == 0

@@ -15,8 +15,9 @@ import (
 const stateProducers = "producers"
 
 // A snapshot is taken after this many batches or bytes, whichever comes first,
-// so that no more than that is read again at the first idempotent append after
-// a start; and never before ten times its own size was appended.
+// so that no more than that is read again when the state of producers is needed
+// after a start; and never before ten times its own size was appended. Where the
+// state was not needed, as much may be appended without it before it is read.
 const (
 	snapshotBatches = 4096
 	snapshotBytes   = 32 << 20
@@ -27,17 +28,17 @@ const (
 type snapshots struct {
 	batches, bytes int
 	ready          []byte
-	end            int64
+	end            int64 // of the last snapshot
 }
+
+// due says that enough was appended for another snapshot.
+func (s *snapshots) due() bool { return s.batches >= snapshotBatches || s.bytes >= snapshotBytes }
 
 // grown counts a queued batch. The caller holds the lock.
 func (s *snapshots) grown(p *Partition, bytes int) {
 	s.batches++
 	s.bytes += bytes
-	if s.ready != nil || s.batches < snapshotBatches && s.bytes < snapshotBytes || len(p.producers.byID) == 0 {
-		return
-	}
-	if size := len(p.producers.byID) * (snapshotProducerSize + 2*snapshotBatchSize); s.bytes < 10*size {
+	if p.producers == nil || s.ready != nil || !s.due() || s.bytes < 10*p.producers.snapshotSize() {
 		return
 	}
 	s.take(p)
@@ -57,6 +58,8 @@ func (s *snapshots) durable(p *Partition) {
 	if err := p.m.log.SaveState(p.id, stateProducers, storage.State{Offset: s.end, Data: s.ready}); err != nil {
 		// Only the next start is slower for it.
 		p.zap().Warn("the snapshot of producers was not saved", zap.Error(err))
+	} else {
+		p.distrusted = false
 	}
 	s.ready = nil
 }
@@ -66,11 +69,29 @@ func (s *snapshots) durable(p *Partition) {
 func (p *Partition) saveProducers() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.producers == nil || len(p.producers.byID) == 0 {
+	if p.producers == nil || p.snapshot.ready == nil && p.snapshot.end == p.producers.end {
 		return
 	}
 	p.snapshot.take(p)
 	p.snapshot.durable(p)
+}
+
+// lockLoaded takes the lock with the state of producers in memory. After an error
+// it is not held.
+func (p *Partition) lockLoaded() error {
+	for {
+		p.mu.Lock()
+		if p.producers == nil && p.next == 0 {
+			p.producers = newProducers(0)
+		}
+		if p.producers != nil {
+			return nil
+		}
+		p.mu.Unlock()
+		if err := p.loadProducers(); err != nil {
+			return err
+		}
+	}
 }
 
 // loadProducers builds the state of producers from the last snapshot and the
@@ -84,13 +105,17 @@ func (p *Partition) loadProducers() error {
 		p.mu.Unlock()
 		return nil
 	}
-	start, high := p.start, p.high
+	start, high, term, distrusted := p.start, p.high, p.term, p.distrusted
 	p.mu.Unlock()
 
-	ps, err := p.savedProducers(start, high)
-	if err != nil {
-		return err
+	ps := newProducers(start)
+	if !distrusted {
+		var err error
+		if ps, err = p.savedProducers(start, high); err != nil {
+			return err
+		}
 	}
+	saved := ps.end
 	for {
 		if err := p.scanProducers(ps, high); err != nil {
 			return fmt.Errorf("read the producers of %s-%d: %w", p.topic.Load().Name, p.id.Index, err)
@@ -104,13 +129,33 @@ func (p *Partition) loadProducers() error {
 	}
 	defer p.mu.Unlock()
 	now := p.m.now().UnixMilli()
+	ps.txns.durable(high)
 	for i := range p.inflight.n {
 		if x := p.inflight.at(i); x.Term == p.term {
-			ps.add(x.batch, now)
+			_ = ps.add(x.batch, now) // a marker that we have built can be read
 		}
 	}
 	p.producers = ps
+	p.trimAborted()
+	switch {
+	case distrusted:
+		// What was saved before must not come back with the next start.
+		p.snapshot.take(p)
+		p.snapshot.durable(p)
+	case p.term == term && p.snapshot.end == 0:
+		p.snapshot.end = saved
+	}
 	return nil
+}
+
+// distrustSaved has the state of producers read from the whole log, since a part
+// of what was saved of it is damaged or lost.
+func (p *Partition) distrustSaved() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.zap().Warn("the saved index of aborted transactions is unusable and is made anew from the log")
+	p.distrusted, p.producers, p.snapshot = true, nil, snapshots{}
+	p.m.stats.rebuilt.Add(1)
 }
 
 // savedProducers returns the state in the last snapshot, or an empty one where
@@ -128,11 +173,28 @@ func (p *Partition) savedProducers(start, high int64) (*producers, error) {
 		return newProducers(start), nil
 	}
 	ps, err := restore(s.Data, s.Offset, p.m.now().UnixMilli())
+	if err == nil && !p.wroteBefore(s.Offset, ps.epoch) {
+		err = fmt.Errorf("it is of leader epoch %d at offset %d, and the log is not", ps.epoch, s.Offset)
+	}
 	if err != nil {
 		p.zap().Warn("the snapshot of producers is unusable and is made anew from the log", zap.Error(err))
 		return newProducers(start), nil
 	}
 	return ps, nil
+}
+
+// wroteBefore says whether the last batch before offset was written under epoch.
+// It was not where the end of the log has been lost since, and written anew: the
+// leader epoch rises with every start.
+func (p *Partition) wroteBefore(offset int64, epoch int32) bool {
+	found := int32(kafka.NoLeaderEpoch)
+	for _, e := range p.m.log.Epochs(p.id) {
+		if e.StartOffset >= offset {
+			break
+		}
+		found = e.Epoch
+	}
+	return found == epoch || found == kafka.NoLeaderEpoch || epoch == kafka.NoLeaderEpoch
 }
 
 // scanProducers adds the batches from ps.end up to high.
@@ -158,20 +220,44 @@ func (p *Partition) scanProducers(ps *producers, high int64) error {
 			return nil
 		}
 		for _, i := range infos {
-			ps.end = i.LastOffset + 1
-			_, err := p.m.log.Read(p.id, storage.Position{Base: i.BaseOffset}, buf.B)
-			var bad *storage.CorruptError
-			switch {
-			case errors.Is(err, storage.ErrOutOfRange):
-				continue
-			case errors.As(err, &bad):
-				p.reportCorrupt(i.BaseOffset, err)
-				continue
-			case err != nil:
+			if err := p.scanBatch(ps, i, buf.B, now); err != nil {
 				return err
 			}
-			ps.add(kafka.Batch(buf.B), now)
+			ps.end = i.LastOffset + 1
 		}
+		ps.txns.durable(high)
+		p.sealAborted(ps, high)
 	}
 	return nil
+}
+
+// scanBatch adds one batch, of which header has room for the header. One that was
+// trimmed away meanwhile, or is corrupt, is passed over.
+func (p *Partition) scanBatch(ps *producers, i storage.BatchInfo, header []byte, now int64) error {
+	_, err := p.m.log.Read(p.id, storage.Position{Base: i.BaseOffset}, header)
+	b := kafka.Batch(header)
+	if err == nil && b.IsControl() {
+		// What it says is in its record.
+		whole, readErr := p.readBatch(i)
+		if err = readErr; err == nil {
+			defer whole.Release()
+			b = whole.B
+		}
+	}
+	if err == nil {
+		err = ps.add(b, now)
+	}
+	var bad *storage.CorruptError
+	var refused *kafka.RefusedError
+	switch {
+	case errors.Is(err, storage.ErrOutOfRange):
+		return nil
+	case errors.As(err, &bad):
+		p.reportCorrupt(i.BaseOffset, err)
+		return nil
+	case errors.As(err, &refused):
+		p.zap().Error("a control batch says nothing that is known", zap.Int64("offset", i.BaseOffset), zap.Error(err))
+		return nil
+	}
+	return err
 }

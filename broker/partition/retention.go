@@ -35,6 +35,10 @@ func (p *Partition) DeleteBefore(offset int64) (int64, error) {
 
 // trim moves the start, in memory once it is so on disk.
 func (p *Partition) trim(offset int64) error {
+	// What is known of producers is known from batches that may go now.
+	if err := p.loadProducers(); err != nil {
+		p.zap().Warn("old records are deleted without a look at their producers, which are unknown then", zap.Error(err))
+	}
 	p.saveProducers()
 	if err := p.m.log.Trim(p.id, offset); err != nil {
 		return fmt.Errorf("trim %s-%d to %d: %w", p.topic.Load().Name, p.id.Index, offset, err)
@@ -46,7 +50,17 @@ func (p *Partition) trim(offset int64) error {
 			delete(p.corrupt, base)
 		}
 	}
+	var fire []*Watch
+	if p.producers != nil {
+		p.trimAborted()
+		if p.stable() == p.start {
+			fire = p.takeWatchers() // the last stable offset may have moved
+		}
+	}
 	p.mu.Unlock()
+	for _, w := range fire {
+		w.fire()
+	}
 	return nil
 }
 
@@ -96,9 +110,11 @@ func (m *Manager) Clean(ctx context.Context) {
 			p.zap().Info("retention deleted old records", zap.Int64("from", from), zap.Int64("to", offset))
 		}
 		p.mu.Lock()
+		before := now - m.expireProducers().Milliseconds()
 		if p.producers != nil {
-			p.producers.expire(now - m.expireProducers().Milliseconds())
+			p.producers.expire(before)
 		}
+		p.expireVerifications(before)
 		p.mu.Unlock()
 	})
 }
@@ -118,7 +134,7 @@ func (m *Manager) RunCleaner(ctx context.Context, interval time.Duration) {
 }
 
 type stats struct {
-	batches, bytes, fetched, refused, noSpace, duplicates, corrupt, trimmed atomic.Int64
+	batches, bytes, fetched, refused, noSpace, duplicates, corrupt, trimmed, rebuilt atomic.Int64
 }
 
 // Stats are counters since the start.

@@ -5,6 +5,9 @@ import "sync/atomic"
 // Watch waits for data on any of several partitions. It fires once: when need
 // bytes have been appended to them, or when one of them changes otherwise.
 type Watch struct {
+	// Committed says that only what is below the last stable offset counts.
+	Committed bool
+
 	need  atomic.Int64
 	fired atomic.Bool
 	fn    func()
@@ -27,11 +30,16 @@ func (w *Watch) fire() {
 	}
 }
 
-// Watch adds w to those told of new data. High is the high watermark that the
-// caller has seen: if there is more already, w fires at once.
-func (p *Partition) Watch(w *Watch, high int64) {
+// Watch adds w to those told of new data. end is the high watermark that the
+// caller has seen, or the last stable offset: if there is more already, w fires
+// at once.
+func (p *Partition) Watch(w *Watch, end int64) {
 	p.mu.Lock()
-	if p.high != high || p.gone {
+	now := p.high
+	if w.Committed {
+		now = p.offsets().LastStable
+	}
+	if now != end || p.gone {
 		p.mu.Unlock()
 		w.fire()
 		return
@@ -54,12 +62,16 @@ func (p *Partition) Unwatch(w *Watch) {
 	p.mu.Unlock()
 }
 
-// wake counts new bytes for those who wait and returns whom to tell, once the
-// lock is free.
-func (p *Partition) wake(bytes int64) []*Watch {
+// wake counts new bytes for those who wait, and of bytes that are stable now for
+// those who wait for these, and returns whom to tell, once the lock is free.
+func (p *Partition) wake(bytes, stable int64) []*Watch {
 	var fire []*Watch
 	for w := range p.watchers {
-		if w.need.Add(-bytes) <= 0 {
+		n := bytes
+		if w.Committed {
+			n = stable
+		}
+		if n > 0 && w.need.Add(-n) <= 0 {
 			delete(p.watchers, w)
 			fire = append(fire, w)
 		}

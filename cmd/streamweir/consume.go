@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -142,6 +143,8 @@ func (f *consumeFlags) job(cmd *cobra.Command, names []string) (*consume.Job, er
 		return nil, fmt.Errorf("--isolation-level %q is not known: write %s or %s", f.isolation, readCommitted, readUncommitted)
 	}
 	switch {
+	case f.regex && badPattern(names) != nil:
+		return nil, badPattern(names)
 	case f.count < 0:
 		return nil, fmt.Errorf("--count must not be negative")
 	case f.group != "" && (job.Partitions != nil || job.To != nil):
@@ -154,6 +157,16 @@ func (f *consumeFlags) job(cmd *cobra.Command, names []string) (*consume.Job, er
 	}
 	job.Append, err = f.appender(cmd)
 	return job, err
+}
+
+// badPattern says which name is no regular expression.
+func badPattern(names []string) error {
+	for _, name := range names {
+		if _, err := regexp.Compile(name); err != nil {
+			return fmt.Errorf("topic pattern %q: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // appender returns what turns a record into output.

@@ -146,7 +146,6 @@ holds become the nearest one inside.`,
 	flags.StringArrayVarP(&f.topics, "topic", "t", nil, "of this `TOPIC[:PARTITIONS]` (repeatable)")
 	flags.BoolVar(&f.allTopics, "all-topics", false, "of all topics that the group has committed offsets for")
 	flags.BoolVar(&f.execute, "execute", false, "do it; without this it is only shown")
-	cmd.MarkFlagsMutuallyExclusive("topic", "all-topics")
 	flagNames(cmd, "topic", conn.topics(0))
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		target, err := f.target(cmd)
@@ -157,8 +156,8 @@ holds become the nearest one inside.`,
 		if err != nil {
 			return err
 		}
-		if len(selection) == 0 && !f.allTopics {
-			return misuse(cmd, "say which topics: --topic TOPIC or --all-topics")
+		if (len(selection) == 0) != f.allTopics {
+			return misuse(cmd, "say which topics: either --topic TOPIC or --all-topics")
 		}
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			plan, err := groups.PlanReset(ctx, cl, names[0], target, groups.Scope{Topics: selection, AllTopics: f.allTopics})

@@ -119,7 +119,7 @@ func TestGroupOffsetsFiles(t *testing.T) {
 	if got := f.ok("", "group", "offsets", "export", "copy"); got != "t,0,4\nt,1,4\n" {
 		t.Errorf("the copy is at %q", got)
 	}
-	f.fails(exitFailed, "add --yes", "group", "offsets", "delete", "copy", "-t", "t:0")
+	f.fails(exitUsage, "add --yes", "group", "offsets", "delete", "copy", "-t", "t:0")
 	f.ok("", "group", "offsets", "delete", "copy", "-t", "t:0", "--yes")
 	if got := f.ok("", "group", "offsets", "export", "copy"); got != "t,1,4\n" {
 		t.Errorf("after deleting an offset the copy is at %q", got)

@@ -63,6 +63,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
+	strictHelp(root) // after SetOut: cobra's completion command takes where it writes to when it is made
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -96,10 +97,11 @@ func misuse(cmd *cobra.Command, format string, args ...any) error {
 
 func exitStatus(err error) int {
 	var usage *usageError
+	var wrong *output.UsageError
 	var unreachable *client.UnreachableError
 	var failed *output.FailedError
 	switch {
-	case errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command "):
+	case errors.As(err, &usage) || errors.As(err, &wrong) || strings.HasPrefix(err.Error(), "unknown command "):
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
@@ -124,19 +126,46 @@ func args(check cobra.PositionalArgs, what string) cobra.PositionalArgs {
 	}
 }
 
+// strictHelp makes the commands that cobra brings refuse a name that they do
+// not know, as ours do, rather than print their help with status 0.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.Args = knownCommand
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		case "help":
+			help := cmd.Run
+			cmd.Run = nil
+			cmd.RunE = func(cmd *cobra.Command, list []string) error {
+				if _, left, err := root.Find(list); err != nil || len(left) > 0 {
+					return misuse(cmd, "unknown command %q", strings.Join(list, " "))
+				}
+				help(cmd, list)
+				return nil
+			}
+		}
+	}
+}
+
+// knownCommand is for a command that only holds others.
+func knownCommand(cmd *cobra.Command, list []string) error {
+	if len(list) > 0 {
+		return misuse(cmd, "unknown command %q", list[0])
+	}
+	return nil
+}
+
 // group makes a command that only holds others. Called without one of them it
 // prints its help; called with an unknown one it says so.
 func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args: func(cmd *cobra.Command, list []string) error {
-			if len(list) > 0 {
-				return misuse(cmd, "unknown command %q", list[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  knownCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(subs...)
 	return cmd

@@ -147,8 +147,47 @@ func TestWrongUsage(t *testing.T) {
 		{"nothing is to be altered", []string{"topic", "alter", "t"}},
 		{"--before POSITION", []string{"topic", "trim", "t"}},
 		{"is not a range", []string{"topic", "offsets", "t:3-1"}},
+		{"is not of the form KEY=VALUE", []string{"topic", "create", "t", "-c", "bad"}},
+		{"is given twice", []string{"topic", "create", "t", "-c", "a=1", "-c", "a=2"}},
+		{"--replication-factor must be above zero", []string{"topic", "create", "t", "-r", "-5"}},
+		{"is not of the form KEY=VALUE", []string{"topic", "alter", "t", "--set", "bad"}},
+		{"cannot be unset", []string{"topic", "config", "t", "--unset", "a=b"}},
+		{"cannot be unset", []string{"topic", "config", "t", "--unset", "a", "--set", "a=1"}},
+		{"--partitions must be above zero", []string{"topic", "alter", "t", "-p", "-1"}},
+		{"--timeout must be above zero", []string{"topic", "list", "--timeout", "0s"}},
+		{"topic pattern", []string{"consume", "[", "--regex"}},
+		{"either --topic TOPIC or --all-topics", []string{"group", "reset", "g", "--to-latest", "--all-topics", "--topic", "t"}},
 	} {
 		f.fails(exitUsage, c.says, c.line...)
+	}
+}
+
+// TestWrongUsageWithoutACluster: these ended with status 1, or with 0.
+func TestWrongUsageWithoutACluster(t *testing.T) {
+	for _, c := range []struct {
+		says string
+		line []string
+	}{
+		{"no bootstrap server is given", []string{"topic", "list", "-b", ""}},
+		{`"http://x/" is not of the form HOST:PORT`, []string{"topic", "list", "-b", "http://x/"}},
+		{`"h:port" is not of the form HOST:PORT`, []string{"topic", "list", "-b", "h:port"}},
+		{`"h:99999" is not of the form HOST:PORT`, []string{"topic", "list", "-b", "h:99999"}},
+		{`unknown command "tcsh"`, []string{"completion", "tcsh"}},
+		{`unknown command "frob"`, []string{"help", "frob"}},
+		{`unknown command "topic frob"`, []string{"help", "topic", "frob"}},
+		{"KEY=VALUE", []string{"serve", "--set", "foo"}},
+		{"unknown setting foo", []string{"serve", "--set", "foo=bar"}},
+		{"invalid value", []string{"serve", "--set", "log.retention.ms=abc"}},
+		{"read the config file", []string{"serve", "--config", filepath.Join(t.TempDir(), "none")}},
+		{"not of the form NAME://HOST:PORT", []string{"serve", "--kafka-addr", "nonsense"}},
+		{"admin.listener", []string{"serve", "--admin-addr", "nonsense"}},
+		{"no argument is expected", []string{"serve", "extra"}},
+	} {
+		var errs bytes.Buffer
+		status := run(context.Background(), c.line, strings.NewReader(""), io.Discard, &errs)
+		if status != exitUsage || !strings.Contains(errs.String(), c.says) {
+			t.Errorf("%q: status %d, %q; want status %d and %q", c.line, status, errs.String(), exitUsage, c.says)
+		}
 	}
 }
 

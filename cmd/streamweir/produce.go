@@ -108,7 +108,13 @@ func runProduce(cmd *cobra.Command, conn *connection, f *produceFlags, topic str
 	}
 	ctx := cmd.Context()
 	watcher := &client.Watcher{}
-	cl, err := client.Open(ctx, conn.config(), append(opts, kgo.WithHooks(watcher))...)
+	opts = append(opts, kgo.WithHooks(watcher))
+	var refusals *client.Refusals
+	if delivery.Acks != produce.AcksNone {
+		refusals = &client.Refusals{}
+		opts = append(opts, refusals.Options(conn.timeout)...)
+	}
+	cl, err := client.Open(ctx, conn.config(), opts...)
 	if err != nil {
 		return err
 	}
@@ -120,15 +126,16 @@ func runProduce(cmd *cobra.Command, conn *connection, f *produceFlags, topic str
 	if err := produce.CheckPartition(topic, f.partition, partitions); err != nil {
 		return err
 	}
-	limit.Store(produce.MaxRecordBytes(ctx, cl, topic))
-	parsing.MaxRecordBytes, parsing.Partitions = int(limit.Load()), partitions
-	job := &produce.Job{Topic: topic, Inputs: inputs, Parsing: parsing, KeepGoing: f.keepGoing, Patience: f.timeout}
+	parsing.Demands, parsing.Partitions = produce.AskDemands(ctx, cl, topic), partitions
+	limit.Store(int32(parsing.Demands.MaxRecordBytes))
+	job := &produce.Job{Topic: topic, Inputs: inputs, Parsing: parsing, KeepGoing: f.keepGoing, Patience: f.timeout, Refusals: refusals}
 	println := func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 	if !f.quiet && output.IsTerminal(cmd.ErrOrStderr()) && !output.IsTerminal(inputs[0].Source) {
 		bar := produce.NewBar(cmd.ErrOrStderr())
 		job.Watch, println = bar.Watch, bar.Println
 	}
-	watcher.Say(func(text string) { println("streamweir: " + text) })
+	job.Note = func(text string) { println("streamweir: " + text) }
+	watcher.Say(job.Note)
 	job.Report = func(e *produce.RecordError) { println("streamweir: " + e.Error()) }
 	soft, hard, stop := twoSignals(ctx)
 	defer stop()

@@ -34,7 +34,7 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
   streamweir serve --data-dir /var/lib/streamweir --kafka-addr 0.0.0.0:9092 \
       --set advertised.listeners=PLAINTEXT://broker.example.com:9092
   streamweir serve --config streamweir.yaml --set storage.sync=os`,
-		Args: cobra.NoArgs,
+		Args: args(cobra.NoArgs, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set := []string{}
 			if cmd.Flags().Changed("data-dir") {
@@ -50,7 +50,7 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 				File: o.config, Environ: serverEnviron(), Set: append(set, o.set...),
 			})
 			if err != nil {
-				return err
+				return misuse(cmd, "%w", err)
 			}
 			cmd.SilenceUsage = true
 			signals := make(chan os.Signal, 2)

@@ -88,6 +88,12 @@ func newTopicCreate(conn *connection) *cobra.Command {
 		if spec.Partitions == 0 || spec.Partitions < topics.Default {
 			return misuse(cmd, "--partitions must be above zero, not %d", spec.Partitions)
 		}
+		if spec.ReplicationFactor == 0 || spec.ReplicationFactor < topics.Default {
+			return misuse(cmd, "--replication-factor must be above zero, not %d", spec.ReplicationFactor)
+		}
+		if err := spec.Check(); err != nil {
+			return misuse(cmd, "%w", err)
+		}
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			results, err := topics.Create(ctx, cl, names, spec)
 			if err != nil {
@@ -146,6 +152,9 @@ func changeFlags(cmd *cobra.Command, change *topics.Change) {
 }
 
 func runChange(conn *connection, cmd *cobra.Command, format output.Format, names []string, change topics.Change) error {
+	if err := change.Check(); err != nil {
+		return misuse(cmd, "%w", err)
+	}
 	return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 		results, err := topics.Alter(ctx, cl, names, change)
 		if err != nil {
@@ -311,7 +320,10 @@ func trim(ctx context.Context, cmd *cobra.Command, cl *client.Cluster, format ou
 		return err
 	}
 	if dryRun {
-		return topics.PrintTrimmed(cmd.OutOrStdout(), format, plan)
+		if err := topics.PrintTrimmed(cmd.OutOrStdout(), format, plan); err != nil {
+			return err
+		}
+		return topics.Refused(plan)
 	}
 	var total int64
 	for _, t := range plan {

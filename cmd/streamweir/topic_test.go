@@ -36,7 +36,7 @@ func TestTopicLife(t *testing.T) {
 		t.Errorf("partitions were not added:\n%s", got)
 	}
 
-	f.fails(exitFailed, "add --yes", "topic", "delete", "orders")
+	f.fails(exitUsage, "add --yes", "topic", "delete", "orders")
 	golden(t, "topic-delete", f.ok("", "topic", "delete", "orders", "--yes"))
 	f.fails(exitFailed, "no such topic", "topic", "delete", "orders", "--yes")
 	f.ok("", "topic", "delete", "orders", "--yes", "--if-exists")
@@ -58,7 +58,7 @@ func TestTopicTrim(t *testing.T) {
 	if got := f.ok("", "consume", "orders", "-e"); got != "a\nb\nc\nd\n" {
 		t.Errorf("a dry run left %q", got)
 	}
-	f.fails(exitFailed, "add --yes", "topic", "trim", "orders", "--before", "3")
+	f.fails(exitUsage, "add --yes", "topic", "trim", "orders", "--before", "3")
 	golden(t, "topic-trim-json", f.ok("", "topic", "trim", "orders", "--before", "3", "--yes", "-o", "json"))
 	if got := f.ok("", "consume", "orders", "-e"); got != "d\n" {
 		t.Errorf("after the trim there is %q, want d", got)

@@ -36,8 +36,13 @@ func smallDisk(t testing.TB, megabytes int) string {
 // ballast fills a disk from outside.
 func ballast(t testing.TB, disk string, megabytes int) (remove func()) {
 	t.Helper()
-	path := filepath.Join(disk, "ballast")
-	if err := os.WriteFile(path, make([]byte, megabytes*megabyte), 0o600); err != nil {
+	f, err := os.CreateTemp(disk, "ballast")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := f.Name()
+	_, err = f.Write(make([]byte, megabytes*megabyte))
+	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatalf("fill the disk: %v", err)
 	}
 	return func() {

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -161,6 +164,24 @@ func TestInterruptStopsCleanly(t *testing.T) {
 	s.Signal(t, syscall.SIGINT)
 	if code := s.WaitExit(t, harness.Long); code != 0 {
 		t.Errorf("exit code %d after SIGINT", code)
+	}
+}
+
+// A stop whose last writes fail, because the data directory is gone, ends by
+// itself and says so: it tried for ever.
+func TestStopWithoutItsDirectory(t *testing.T) {
+	harness.OnlyStreamweir(t, "it is about our storage")
+	s := harness.Start(t, harness.DataDir(filepath.Join(t.TempDir(), "data")))
+	mustServe(t, s)
+	if err := os.RemoveAll(s.DataDir()); err != nil {
+		t.Fatal(err)
+	}
+	s.Signal(t, syscall.SIGTERM)
+	if code := s.WaitExit(t, harness.Long); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if log := s.LogTail(); !strings.Contains(log, "gave up") {
+		t.Errorf("the log does not say that it gave up: %s", log)
 	}
 }
 

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,7 +21,7 @@ type api struct {
 
 // served is every key that the broker has to serve.
 func served() []api {
-	return append(append(logAPIs(), topicAPIs()...), groupAPIs()...)
+	return slices.Concat(logAPIs(), topicAPIs(), groupAPIs(), coordinatorAPIs(), txnLogAPIs())
 }
 
 // Every served key answers a sane request rightly in every version.

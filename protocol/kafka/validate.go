@@ -30,6 +30,9 @@ type Rules struct {
 	Now int64
 	// Compacted says that cleanup.policy holds compact: every record has a key.
 	Compacted bool
+	// Coordinator says that a coordinator of the broker made the batch: its
+	// records have no sequence numbers, even in a transaction.
+	Coordinator bool
 	// Target is compression.type.
 	Target Target
 	// DecompressedLimit bounds what a compressed batch may decompress to; 0 is
@@ -133,7 +136,7 @@ func checkHeader(b Batch, rules *Rules) error {
 		return refuse(kerr.InvalidRecord, "the record batch declares %d records but has last offset delta %d", count, last)
 	case b.IsControl():
 		return refuse(kerr.InvalidRecord, "clients may not write control records")
-	case b.HasProducerID() && b.BaseSequence() < 0:
+	case b.HasProducerID() && b.BaseSequence() < 0 && !rules.Coordinator:
 		return refuse(kerr.InvalidRecord, "the record batch of producer %d has base sequence %d", b.ProducerID(), b.BaseSequence())
 	case b.IsTransactional() && !b.HasProducerID():
 		return refuse(kerr.InvalidRecord, "the record batch is transactional but has no producer id")

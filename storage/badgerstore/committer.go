@@ -107,6 +107,7 @@ func (c *committer) commit(entries []entry) int {
 	c.endTxn()
 	g := c.g
 	c.s.inflightBytes.Add(g.bytes)
+	c.s.writeback.wrote(g.bytes)
 	c.out <- g
 	g.ended(nil)
 	return n

@@ -2,7 +2,10 @@ package badgerstore
 
 import (
 	"fmt"
+	"hash/fnv"
+	"io"
 	"strings"
+	"sync"
 
 	"go.uber.org/zap"
 )
@@ -18,6 +21,30 @@ type badgerLogger struct {
 	// unreadable is told that a table was left out when the database opened.
 	unreadable func(what string)
 	onMessage  func(l *badgerLogger, msg string)
+
+	mu   sync.Mutex
+	said map[uint64]struct{} // hashes of harmless messages
+}
+
+// maxSaid bounds how many different harmless messages are remembered.
+const maxSaid = 4096
+
+// first says whether a message is new. Badger complains of a damaged entry each
+// time that it is read, and a consumer may read it for ever. When there are too
+// many to remember, all are forgotten and said once more.
+func (l *badgerLogger) first(msg string) bool {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, msg) // never fails
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.said[h.Sum64()]; ok {
+		return false
+	}
+	if l.said == nil || len(l.said) >= maxSaid {
+		l.said = map[uint64]struct{}{}
+	}
+	l.said[h.Sum64()] = struct{}{}
+	return true
 }
 
 // harmless are beginnings of error lines that say nothing about writes. They
@@ -39,7 +66,9 @@ func (l *badgerLogger) Errorf(format string, args ...any) {
 	}
 	for _, h := range harmless {
 		if strings.HasPrefix(msg, h) {
-			l.log.Warn("database", zap.String("message", msg))
+			if l.first(msg) {
+				l.log.Warn("database", zap.String("message", msg))
+			}
 			return
 		}
 	}

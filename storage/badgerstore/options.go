@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -65,6 +66,8 @@ type Options struct {
 
 	// onMessage sees Badger's messages before they are looked at; for tests.
 	onMessage func(l *badgerLogger, msg string)
+	// syncFile is (*os.File).Sync; for tests.
+	syncFile func(*os.File) error
 }
 
 const (
@@ -123,6 +126,9 @@ func (o Options) withDefaults(diskBytes int64) (Options, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
+	}
+	if o.syncFile == nil {
+		o.syncFile = (*os.File).Sync
 	}
 	for name, v := range map[string]int64{
 		"ValueLogFileBytes": o.ValueLogFileBytes - 1<<20 + 1, "ReserveBytes": o.ReserveBytes,

@@ -11,9 +11,10 @@
 //
 // Badger has habits that a log store must not pass on; each is handled in one
 // place: it dies on a full disk (space.go), it only logs a failed sync
-// (logger.go), it does not sync the names of new files (space.go), it swallows
-// read errors and lends values under a lock (read.go), and it does not return
-// disk space by itself (collector.go).
+// (logger.go), it drops without a word what it cannot replay (acked.go,
+// walcheck.go), it tries a failed flush for ever (Close), it does not sync the
+// names of new files (space.go), it swallows read errors and lends values under
+// a lock (read.go), and it does not return disk space by itself (collector.go).
 package badgerstore
 
 import (
@@ -22,6 +23,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
@@ -49,6 +51,7 @@ type Store struct {
 	states    *states
 	reaper    *reaper
 	collector *collector
+	writeback *writeback
 
 	version       atomic.Uint64 // of the last transaction on the log database
 	inflightBytes atomic.Int64
@@ -61,6 +64,9 @@ type Store struct {
 	liveBatches atomic.Int64
 	stats       counters
 	failed      atomic.Pointer[error]
+	failing     chan struct{} // closed when failed is set
+	closeGrace  time.Duration
+	finished    chan struct{} // closed when Close has let go of everything
 
 	turns sync.RWMutex // see raceDetector
 	// moving is held while Badger's collection moves values (stubs.go).
@@ -74,6 +80,7 @@ type Store struct {
 	commits  sync.WaitGroup // committer and completer
 	reaping  sync.WaitGroup
 	collects sync.WaitGroup
+	flushes  sync.WaitGroup
 
 	mu struct {
 		sync.RWMutex
@@ -108,11 +115,13 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := &Store{opts: opts, log: opts.Logger, boot: thisBoot(), dir: dir, space: dir.space, queue: newQueue(), states: newStates(opts.StateBytes)}
+	s.failing, s.finished, s.closeGrace = make(chan struct{}), make(chan struct{}), closeGrace
 	s.mu.partitions = map[storage.Partition]*partition{}
 	s.reaper, s.collector = newReaper(s), newCollector(s)
+	s.writeback = newWriteback(s)
 	defer func() {
 		if err != nil {
-			s.closeDatabases(false)
+			err = errors.Join(err, s.bounded(func() error { return s.closeDatabases(false) }))
 		}
 	}()
 	if err := s.openDatabases(); err != nil {
@@ -126,6 +135,7 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	s.commits.Go(func() { s.complete(c.out) })
 	s.reaping.Go(s.reaper.run)
 	s.collects.Go(s.collector.run)
+	s.flushes.Go(s.writeback.run)
 	return s, nil
 }
 
@@ -133,6 +143,11 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 func (s *Store) openDatabases() error {
 	logPath, metaPath := filepath.Join(s.dir.path, logName), filepath.Join(s.dir.path, metaName)
 	if s.dir.made {
+		for path, name := range map[string]string{logPath: logName, metaPath: metaName} {
+			if err := errors.Join(checkNames(path, name), s.checkOlderMemtables(path, name)); err != nil {
+				return err
+			}
+		}
 		if err := errors.Join(checkDatabase(logPath, logName), checkDatabase(metaPath, metaName)); err != nil {
 			return err
 		}
@@ -241,6 +256,7 @@ func (s *Store) fail(err error) {
 	wrapped := fmt.Errorf("%w: %w", storage.ErrFailed, err)
 	if s.failed.CompareAndSwap(nil, &wrapped) {
 		s.log.Error("the store takes no more writes until it is started again", zap.Error(err))
+		close(s.failing)
 		s.queue.signal()
 	}
 }
@@ -356,21 +372,55 @@ func (s *Store) refuseLate(as []*storage.Append) {
 	}()
 }
 
-// Close finishes what was queued and lets go of the directory.
+// closeGrace is how long closing may take after a failure. Badger tries to write
+// its last table again and again, for ever where the directory is gone or the
+// disk has died.
+const closeGrace = 5 * time.Second
+
+// bounded waits for fn, and after a failure of the store no longer than
+// closeGrace. What fn has not ended by then it does not end: its goroutine and
+// the lock of the directory are left to the end of the process. All that was
+// acknowledged is in write-ahead logs by then, if the disk still has them.
+func (s *Store) bounded(fn func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- fn() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.failing:
+	}
+	timer := time.NewTimer(s.closeGrace)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("close the store: gave up %s after its failure: %w", s.closeGrace, s.failure())
+	}
+}
+
+// Close finishes what was queued and lets go of the directory. After a failure
+// it does not try for long.
 func (s *Store) Close() (err error) {
-	s.once.Do(func() {
-		s.queue.close()
-		s.commits.Wait()
-		close(s.reaper.stop)
-		s.reaping.Wait()
-		s.collector.end()
-		s.alive.Lock()
-		s.closed = true
-		s.alive.Unlock()
-		err = s.closeDatabases(s.failure() == nil)
-		s.collector.ended()
-		s.collects.Wait()
-		s.dir.close()
-	})
+	s.once.Do(func() { err = s.bounded(s.finish) })
+	return err
+}
+
+func (s *Store) finish() error {
+	s.queue.close()
+	s.commits.Wait()
+	close(s.reaper.stop)
+	s.reaping.Wait()
+	s.collector.end()
+	close(s.writeback.stop)
+	s.flushes.Wait()
+	s.alive.Lock()
+	s.closed = true
+	s.alive.Unlock()
+	err := s.closeDatabases(s.failure() == nil)
+	s.collector.ended()
+	s.collects.Wait()
+	s.dir.close()
+	close(s.finished)
 	return err
 }

@@ -4,14 +4,15 @@ package client
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 )
 
 // DefaultBootstrapServer is where `streamweir serve` listens by default.
@@ -43,13 +44,14 @@ func (c Config) Servers() ([]string, error) {
 		if err != nil {
 			host, port = strings.Trim(server, "[]"), defaultPort
 		}
-		if host == "" || port == "" || strings.ContainsAny(host, "/ ") {
-			return nil, fmt.Errorf("bootstrap server %q is not of the form HOST:PORT", server)
+		n, err := strconv.ParseUint(port, 10, 16)
+		if host == "" || err != nil || n == 0 || strings.ContainsAny(host, "/ ") {
+			return nil, output.Usage("bootstrap server %q is not of the form HOST:PORT", server)
 		}
 		servers = append(servers, net.JoinHostPort(host, port))
 	}
 	if len(servers) == 0 {
-		return nil, errors.New("no bootstrap server is given: write --bootstrap-server HOST:PORT")
+		return nil, output.Usage("no bootstrap server is given: write --bootstrap-server HOST:PORT")
 	}
 	return servers, nil
 }
@@ -69,7 +71,7 @@ func Open(ctx context.Context, cfg Config, opts ...kgo.Opt) (*Cluster, error) {
 		return nil, err
 	}
 	if cfg.Timeout <= 0 {
-		return nil, fmt.Errorf("--timeout must be above zero, not %s", cfg.Timeout)
+		return nil, output.Usage("--timeout must be above zero, not %s", cfg.Timeout)
 	}
 	base := []kgo.Opt{
 		kgo.SeedBrokers(servers...),

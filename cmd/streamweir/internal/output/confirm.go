@@ -15,7 +15,7 @@ var ErrNotConfirmed = errors.New("nothing was done")
 // is no terminal to ask on, it says which flag stands for yes.
 func Confirm(in io.Reader, prompt io.Writer, question string) error {
 	if !IsTerminal(in) {
-		return errors.New("this cannot be undone and there is no terminal to ask on: add --yes to go ahead")
+		return Usage("this cannot be undone and there is no terminal to ask on: add --yes to go ahead")
 	}
 	return ask(in, prompt, question)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 )
 
 const (
@@ -116,6 +117,10 @@ type Job struct {
 	Patience time.Duration
 	// Report is called for the first failed records, one at a time.
 	Report func(*RecordError)
+	// Note is called with what the user should know while it goes on.
+	Note func(string)
+	// Refusals holds what the broker says when it refuses; nil with acks=0.
+	Refusals *client.Refusals
 	// Watch is given the state of the job while it runs; nil if nobody looks.
 	Watch func(context.Context, *Progress)
 }
@@ -164,6 +169,8 @@ type run struct {
 
 	reporting sync.Mutex
 	reported  int
+	refused   map[int32]int32 // by partition: records that came back with an error
+	beside    int64           // of them, not to blame
 }
 
 // pending is a record on its way. Its address is the context of its record, by
@@ -179,7 +186,7 @@ type pending struct {
 // sent; when hard ends it no longer waits. The error is one of reading; failed
 // records are in the summary.
 func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, error) {
-	r := &run{cl: cl, job: job}
+	r := &run{cl: cl, job: job, refused: map[int32]int32{}}
 	r.live, r.giveUp = context.WithCancelCause(hard)
 	defer r.giveUp(nil)
 	r.Total, r.Started, r.Buffered = totalSize(job.Inputs), time.Now(), cl.BufferedProduceBytes
@@ -208,6 +215,7 @@ func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, err
 	r.sending.Unlock()
 	endWatch()
 	watching.Wait()
+	r.tellBeside()
 	s := Summary{
 		Topic: job.Topic, Acknowledged: r.Acked.Load(), Failed: r.Failed.Load(), Bytes: r.Bytes.Load(),
 		Seconds: time.Since(r.Started).Seconds(), Interrupted: interrupted,
@@ -300,7 +308,51 @@ func (r *run) answered(rec *kgo.Record, err error) {
 	if p != nil {
 		at = p.at
 	}
-	r.fail(&RecordError{Origin: at, Err: r.explain(err)})
+	r.refuse(rec.Partition, at, err)
+}
+
+// refuse reports a record that came back with an error. A broker refuses a
+// batch as a whole, and may name the records that it means; the client fails
+// with them all that waits behind that batch. The first record that comes back
+// for a partition is the first of the batch, so those named can be told from the
+// others. That is so for one batch of each partition only: with KeepGoing every
+// record is reported with what the broker says of its batch.
+func (r *run) refuse(partition int32, at Origin, err error) {
+	var refusal *client.Refusal
+	if r.job.Refusals != nil {
+		refusal = r.job.Refusals.First(partition)
+	}
+	if refusal == nil || !errors.Is(err, refusal.Err) {
+		r.fail(&RecordError{Origin: at, Err: r.explain(err)})
+		return
+	}
+	if r.job.KeepGoing || len(refusal.Records) == 0 {
+		r.fail(&RecordError{Origin: at, Err: refusal})
+		return
+	}
+	r.reporting.Lock()
+	index := r.refused[partition]
+	r.refused[partition]++
+	text, named := refusal.Records[index]
+	if !named {
+		r.beside++
+	}
+	r.reporting.Unlock()
+	if named {
+		r.fail(&RecordError{Origin: at, Err: client.WithDetail(refusal.Err, text)})
+		return
+	}
+	r.Failed.Add(1)
+	r.stop.Store(true)
+}
+
+// tellBeside says what became of the records that were not to blame.
+func (r *run) tellBeside() {
+	r.reporting.Lock()
+	defer r.reporting.Unlock()
+	if r.beside > 0 {
+		r.job.Note(output.Plural(r.beside, "other record") + " not written, only for having been sent in the same batch or behind it")
+	}
 }
 
 func (r *run) explain(err error) error {
@@ -314,14 +366,25 @@ func (r *run) explain(err error) error {
 }
 
 // StalledError says that a broker acknowledged nothing for too long.
-type StalledError struct{ Patience time.Duration }
+type StalledError struct {
+	Patience time.Duration
+	Cause    *client.Refusal // what the broker said last; nil if it said nothing
+}
 
 func (e *StalledError) Error() string {
-	return fmt.Sprintf("nothing was acknowledged for %s (--delivery-timeout): gave up", e.Patience)
+	text := fmt.Sprintf("nothing was acknowledged for %s (--delivery-timeout): gave up", e.Patience)
+	if e.Cause != nil {
+		text += "; the broker says: " + e.Cause.Error()
+	}
+	return text
 }
 
 // stallCheck is how often the progress is looked at.
 const stallCheck = 200 * time.Millisecond
+
+// noticeAfter is how long nothing is acknowledged before the user is told why.
+// What brokers refuse for a moment only, while a leader moves, is not worth it.
+const noticeAfter = 2 * time.Second
 
 // watchStall gives up when records are on their way and none of them is
 // answered for as long as the user has patience.
@@ -329,7 +392,7 @@ func (r *run) watchStall(ctx context.Context) {
 	tick := time.NewTicker(stallCheck)
 	defer tick.Stop()
 	var last int64
-	since := time.Now()
+	since, noticed := time.Now(), false
 	for {
 		select {
 		case <-ctx.Done():
@@ -337,11 +400,19 @@ func (r *run) watchStall(ctx context.Context) {
 		case now := <-tick.C:
 			answered := r.Acked.Load() + r.Failed.Load()
 			if answered != last || r.cl.BufferedProduceRecords() == 0 {
-				last, since = answered, now
+				last, since, noticed = answered, now, false
+			}
+			var refusal *client.Refusal
+			if r.job.Refusals != nil {
+				refusal = r.job.Refusals.Last()
+			}
+			if !noticed && refusal != nil && now.Sub(since) >= noticeAfter {
+				noticed = true
+				r.job.Note("nothing is acknowledged; the broker says: " + refusal.Error() + "; trying again until it takes the records (--delivery-timeout " + r.job.Patience.String() + ")")
 			}
 			if now.Sub(since) >= r.job.Patience {
 				r.stop.Store(true)
-				r.giveUp(&StalledError{Patience: r.job.Patience})
+				r.giveUp(&StalledError{Patience: r.job.Patience, Cause: refusal})
 				return
 			}
 		}

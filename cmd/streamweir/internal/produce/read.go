@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -34,16 +35,16 @@ const envelopeRatio = 6
 
 // Parsing says how a line becomes a record.
 type Parsing struct {
-	Format         InputFormat
-	Delimiter      []byte             // between records; Lines only
-	KeyDelimiter   []byte             // between key and value; empty: no keys in the input
-	Key            []byte             // of every record that brings none; nil: null
-	Headers        []kgo.RecordHeader // of every record, before its own
-	EmptyIsNull    bool               // an empty key or value is sent as null
-	Partition      int32              // AnyPartition, or the one to send everything to
-	KeepPartition  bool               // take the partition from the JSON line
-	Partitions     int                // how many the topic has
-	MaxRecordBytes int                // key and value and headers of one record
+	Format        InputFormat
+	Delimiter     []byte             // between records; Lines only
+	KeyDelimiter  []byte             // between key and value; empty: no keys in the input
+	Key           []byte             // of every record that brings none; nil: null
+	Headers       []kgo.RecordHeader // of every record, before its own
+	EmptyIsNull   bool               // an empty key or value is sent as null
+	Partition     int32              // AnyPartition, or the one to send everything to
+	KeepPartition bool               // take the partition from the JSON line
+	Partitions    int                // how many the topic has
+	Demands       Demands            // of the topic
 }
 
 // AnyPartition leaves the choice to the partitioner.
@@ -131,7 +132,7 @@ func (r *reader) run(emit sink) error {
 
 // whole makes one record of the input.
 func (r *reader) whole(emit sink) error {
-	limit := r.parse.MaxRecordBytes
+	limit := r.parse.Demands.MaxRecordBytes
 	value, err := io.ReadAll(io.LimitReader(r.in, int64(limit)+1))
 	r.consumed(len(value))
 	if err != nil {
@@ -152,7 +153,7 @@ func (r *reader) whole(emit sink) error {
 // every read, so that a slow pipe is not held back, and never keeps more than
 // one line that is not complete.
 func (r *reader) lines(emit sink) error {
-	limit := r.parse.MaxRecordBytes
+	limit := r.parse.Demands.MaxRecordBytes
 	if r.parse.Format == JSON {
 		limit *= envelopeRatio
 	}
@@ -219,7 +220,7 @@ func (c *cutter) skip() error {
 	if !c.skipping {
 		c.skipping = true
 		at := Origin{Input: c.r.name, Line: c.line + 1}
-		if !c.r.failed(&RecordError{Origin: at, Err: &TooLargeError{Limit: c.r.parse.MaxRecordBytes}}) {
+		if !c.r.failed(&RecordError{Origin: at, Err: &TooLargeError{Limit: c.r.parse.Demands.MaxRecordBytes}}) {
 			return errStopped
 		}
 	}
@@ -267,7 +268,7 @@ func (c *cutter) take(line []byte) error {
 	at := Origin{Input: c.r.name, Line: c.line}
 	rec, skip, err := c.r.parseLine(line)
 	if err == nil && !skip {
-		err = c.r.checkSize(&rec)
+		err = c.r.parse.Demands.check(&rec, time.Now())
 	}
 	switch {
 	case err != nil && !c.r.failed(&RecordError{Origin: at, Err: err}):
@@ -333,15 +334,4 @@ func (r *reader) record(key, value []byte) kgo.Record {
 		rec.Partition = r.parse.Partition
 	}
 	return rec
-}
-
-func (r *reader) checkSize(rec *kgo.Record) error {
-	size := len(rec.Key) + len(rec.Value)
-	for _, h := range rec.Headers {
-		size += len(h.Key) + len(h.Value)
-	}
-	if size > r.parse.MaxRecordBytes {
-		return &TooLargeError{Size: int64(size), Limit: r.parse.MaxRecordBytes}
-	}
-	return nil
 }

@@ -40,7 +40,7 @@ func readAll(t *testing.T, in string, oneByte bool, blockBytes int, p Parsing) (
 }
 
 func plain(delimiter string, limit int) Parsing {
-	return Parsing{Format: Lines, Delimiter: []byte(delimiter), Partition: AnyPartition, MaxRecordBytes: limit}
+	return Parsing{Format: Lines, Delimiter: []byte(delimiter), Partition: AnyPartition, Demands: Demands{MaxRecordBytes: limit, MaxBefore: -1, MaxAfter: -1}}
 }
 
 // split is what the reader must do, said simply.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,8 +18,6 @@ const (
 	// name for the first time; creationPause is how often we look.
 	creationWait  = 2 * time.Second
 	creationPause = 100 * time.Millisecond
-
-	maxMessageBytes = "max.message.bytes"
 )
 
 // Prepare makes sure that the topic is there and returns the number of its
@@ -82,25 +79,3 @@ func CheckPartition(topic string, partition int32, partitions int) error {
 	}
 	return nil
 }
-
-// MaxRecordBytes asks for the topic's limit on a batch, which is also that on
-// a record. Where the broker does not tell, the default stands.
-func MaxRecordBytes(ctx context.Context, cl *client.Cluster, topic string) int32 {
-	ctx, cancel := cl.Limit(ctx)
-	defer cancel()
-	resources, err := cl.Admin.DescribeTopicConfigs(ctx, topic)
-	if err != nil || len(resources) != 1 || resources[0].Err != nil {
-		return DefaultMaxRecordBytes
-	}
-	for _, c := range resources[0].Configs {
-		if c.Key == maxMessageBytes && c.Value != nil {
-			if n, err := strconv.ParseInt(*c.Value, 10, 64); err == nil {
-				return int32(min(max(n, minBatchBytes), maxBatchBytes))
-			}
-		}
-	}
-	return DefaultMaxRecordBytes
-}
-
-// minBatchBytes is the smallest limit that the client takes.
-const minBatchBytes = 512

@@ -33,6 +33,7 @@ import (
 // with a failed storage, and not any more once the server stops.
 type admin struct {
 	log      *zap.Logger
+	limits   adminLimits
 	http     *http.Server
 	listener net.Listener
 	registry *prometheus.Registry
@@ -42,21 +43,21 @@ type admin struct {
 	ended atomic.Bool
 }
 
-func newAdmin(log *zap.Logger) *admin {
-	a := &admin{log: log, registry: prometheus.NewRegistry()}
+func newAdmin(log *zap.Logger, limits adminLimits) *admin {
+	a := &admin{log: log, limits: limits, registry: prometheus.NewRegistry()}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", a.healthz)
-	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("GET /healthz", limits.answering(http.HandlerFunc(a.healthz)))
+	mux.Handle("GET /readyz", limits.answering(http.HandlerFunc(a.readyz)))
+	mux.Handle("GET /metrics", limits.answering(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})))
 	// Profiles for whoever may reach the admin address: `go tool pprof
 	// http://127.0.0.1:9644/debug/pprof/profile`.
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	a.http = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(log),
+		Handler: mux, ReadHeaderTimeout: limits.header, ReadTimeout: limits.request,
+		WriteTimeout: limits.profile, IdleTimeout: limits.idle, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(log),
 	}
 	return a
 }
@@ -66,11 +67,12 @@ func (a *admin) listen(addr string) error {
 	if err != nil {
 		return err
 	}
-	a.listener = l
+	limited := limitListener(l, a.limits.conns)
+	a.listener, a.http.ConnState = limited, limited.onState
 	a.wg.Add(1)
 	go func() {
 		defer a.wg.Done()
-		if err := a.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := a.http.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 			a.log.Error("the admin endpoints have stopped", zap.Error(err))
 		}
 	}()
@@ -81,7 +83,7 @@ func (a *admin) addr() string { return a.listener.Addr().String() }
 
 // ready says that clients are served, and adds the metrics of the parts.
 func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server) {
-	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, compactionMetrics{core}, storeMetrics{store, core})
+	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, compactionMetrics{core}, storeMetrics{store, core})
 	a.core.Store(core)
 }
 

@@ -35,7 +35,7 @@ func Run(ctx context.Context, cfg *config.Config, warnings []string, version str
 	}
 	// The admin address answers first, so that whoever watches the start sees
 	// it: /healthz at once, /readyz when clients are served.
-	adm := newAdmin(log)
+	adm := newAdmin(log, defaultAdminLimits())
 	if err := adm.listen(cfg.AdminListener); err != nil {
 		return err
 	}

@@ -27,6 +27,12 @@ type Spec struct {
 	DryRun            bool // let the broker check, and create nothing
 }
 
+// Check says what is wrong with a Spec before any broker is asked.
+func (s Spec) Check() error {
+	_, err := parseSettings(s.Configs)
+	return err
+}
+
 // Create makes topics that are all alike.
 func Create(ctx context.Context, c *client.Cluster, names []string, spec Spec) ([]output.Result, error) {
 	configs, err := parseSettings(spec.Configs)
@@ -125,6 +131,23 @@ func (ch Change) Empty() bool {
 	return len(ch.Set)+len(ch.Unset) == 0 && ch.Partitions == 0 && ch.Add == 0
 }
 
+// Check says what is wrong with a Change before any broker is asked.
+func (ch Change) Check() error {
+	settings, err := parseSettings(ch.Set)
+	if err != nil {
+		return err
+	}
+	for _, key := range ch.Unset {
+		if _, both := settings[key]; both || strings.Contains(key, "=") {
+			return fmt.Errorf("config %q cannot be unset: give only its name, and not to --set as well", key)
+		}
+	}
+	if ch.Partitions < 0 {
+		return fmt.Errorf("--partitions must be above zero, not %d", ch.Partitions)
+	}
+	return nil
+}
+
 func (ch Change) done() string {
 	if ch.DryRun {
 		return "would alter"
@@ -158,10 +181,14 @@ func alterConfigs(ctx context.Context, c *client.Cluster, results []output.Resul
 	for key, value := range settings {
 		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: value})
 	}
+	if err := checkUnset(ctx, c, results, ch.Unset); err != nil {
+		return err
+	}
+	names := pending(results)
+	if len(names) == 0 {
+		return nil
+	}
 	for _, key := range ch.Unset {
-		if _, both := settings[key]; both || strings.Contains(key, "=") {
-			return fmt.Errorf("config %q cannot be unset: give only its name, and not to --set as well", key)
-		}
 		alter = append(alter, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: key})
 	}
 	slices.SortFunc(alter, func(a, b kadm.AlterConfig) int { return strings.Compare(a.Name, b.Name) })
@@ -171,12 +198,39 @@ func alterConfigs(ctx context.Context, c *client.Cluster, results []output.Resul
 	if ch.DryRun {
 		send = c.Admin.ValidateAlterTopicConfigs
 	}
-	responses, err := send(ctx, alter, pending(results)...)
+	responses, err := send(ctx, alter, names...)
 	if err != nil {
 		return fmt.Errorf("alter configs: %w", c.Explain(err))
 	}
 	for _, r := range responses {
 		fail(results, r.Name, client.WithDetail(r.Err, r.ErrMessage))
+	}
+	return nil
+}
+
+// checkUnset fails the topics that have no config of such a name. A broker
+// takes the deletion of any name, known or not, as Apache Kafka does; there too
+// it is the tool that finds the misspelt one.
+func checkUnset(ctx context.Context, c *client.Cluster, results []output.Result, unset []string) error {
+	if len(unset) == 0 {
+		return nil
+	}
+	ctx, cancel := c.Limit(ctx)
+	defer cancel()
+	resources, err := c.Admin.DescribeTopicConfigs(ctx, pending(results)...)
+	if err != nil {
+		return fmt.Errorf("describe configs: %w", c.Explain(err))
+	}
+	for _, r := range resources {
+		if r.Err != nil {
+			fail(results, r.Name, client.WithDetail(r.Err, r.ErrMessage))
+			continue
+		}
+		for _, key := range unset {
+			if !slices.ContainsFunc(r.Configs, func(have kadm.Config) bool { return have.Key == key }) {
+				fail(results, r.Name, fmt.Errorf("topics have no config %q", key))
+			}
+		}
 	}
 	return nil
 }
@@ -312,14 +366,25 @@ type Trimmed struct {
 	Error     string `json:"error,omitempty"`
 }
 
-// PlanTrim says what deleting everything before a position would do.
+// PlanTrim says what deleting everything before a position would do. Where the
+// broker would refuse, the plan says so.
 func PlanTrim(ctx context.Context, c *client.Cluster, selection []position.Selection, before position.Position) ([]Trimmed, error) {
 	ranges, err := Offsets(ctx, c, selection, &before)
 	if err != nil {
 		return nil, err
 	}
+	refused, err := refusals(ctx, c, ranges)
+	if err != nil {
+		return nil, err
+	}
 	plan := make([]Trimmed, 0, len(ranges))
 	for _, r := range ranges {
+		if why := refused[r.Topic]; why != "" {
+			plan = append(plan, Trimmed{
+				Topic: r.Topic, Partition: r.Partition, OldStart: r.Start, NewStart: r.Start, End: r.End, Error: why,
+			})
+			continue
+		}
 		start := position.Bounds{Start: r.Start, End: r.End}.Clamp(*r.At)
 		plan = append(plan, Trimmed{
 			Topic: r.Topic, Partition: r.Partition,
@@ -327,6 +392,51 @@ func PlanTrim(ctx context.Context, c *client.Cluster, selection []position.Selec
 		})
 	}
 	return plan, nil
+}
+
+// refusals says of which topics no broker lets records be deleted, and why.
+func refusals(ctx context.Context, c *client.Cluster, ranges []Range) (map[string]string, error) {
+	out := map[string]string{}
+	var names []string
+	for _, r := range ranges {
+		if !slices.Contains(names, r.Topic) {
+			names = append(names, r.Topic)
+		}
+	}
+	details, err := metadata(ctx, c, names)
+	if err != nil {
+		return nil, err
+	}
+	configs, err := Configs(ctx, c, names, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if details[name].IsInternal {
+			out[name] = client.WithDetail(kerr.InvalidTopicException, "the topic is internal: its records cannot be deleted").Error()
+			continue
+		}
+		for _, cfg := range configs[name] {
+			if cfg.Name == "cleanup.policy" && cfg.Value != nil && !slices.Contains(strings.Split(*cfg.Value, ","), "delete") {
+				out[name] = client.WithDetail(kerr.PolicyViolation, fmt.Sprintf("cleanup.policy is %q, without delete: records cannot be deleted", *cfg.Value)).Error()
+			}
+		}
+	}
+	return out, nil
+}
+
+// Refused is an error if the plan holds what would be refused.
+func Refused(plan []Trimmed) error {
+	failed := 0
+	for _, t := range plan {
+		if t.Error != "" {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return &output.FailedError{Failed: failed, Total: len(plan)}
+	}
+	return nil
 }
 
 // Trim carries a plan out. Partitions of which nothing would go are left alone.
@@ -338,7 +448,7 @@ func Trim(ctx context.Context, c *client.Cluster, plan []Trimmed) error {
 		}
 	}
 	if len(before) == 0 {
-		return nil
+		return Refused(plan)
 	}
 	ctx, cancel := c.Limit(ctx)
 	defer cancel()
@@ -346,7 +456,6 @@ func Trim(ctx context.Context, c *client.Cluster, plan []Trimmed) error {
 	if err != nil {
 		return fmt.Errorf("delete records: %w", c.Explain(err))
 	}
-	failed := 0
 	for i := range plan {
 		t := &plan[i]
 		r, ok := responses.Lookup(t.Topic, t.Partition)
@@ -362,10 +471,6 @@ func Trim(ctx context.Context, c *client.Cluster, plan []Trimmed) error {
 			continue
 		}
 		t.NewStart, t.Deleted = t.OldStart, 0
-		failed++
 	}
-	if failed > 0 {
-		return &output.FailedError{Failed: failed, Total: len(plan)}
-	}
-	return nil
+	return Refused(plan)
 }
