@@ -30,7 +30,7 @@ type bench struct {
 	epoch int32
 	cache int64
 	quiet bool // no logs
-	chunk int // transactions in a chunk of the index of aborted ones, if not 0
+	chunk int  // transactions in a chunk of the index of aborted ones, if not 0
 }
 
 var startTime = time.UnixMilli(1_700_000_000_000)
