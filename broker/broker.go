@@ -82,12 +82,25 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
+	c.wg.Go(func() {
+		c.Partitions.RunCompaction(ctx, func() partition.Compaction { return compaction(topics.Config()) })
+	})
 	c.wg.Add(1)
 	go func() {
 		defer c.wg.Done()
 		c.Partitions.RunCleaner(ctx, time.Duration(cfg.LogRetentionCheckIntervalMs)*time.Millisecond)
 	}()
 	return c, nil
+}
+
+// compaction is what the configuration says of it.
+func compaction(cfg *config.Config) partition.Compaction {
+	return partition.Compaction{
+		Enabled: cfg.LogCleanerEnable, Threads: int(cfg.LogCleanerThreads),
+		Backoff:  time.Duration(cfg.LogCleanerBackoffMs) * time.Millisecond,
+		MapBytes: cfg.LogCleanerDedupeBufferSize, MapLoad: cfg.LogCleanerIoBufferLoadFactor,
+		BytesPerSecond: cfg.LogCleanerIoMaxBytesPerSecond,
+	}
 }
 
 // Config is the configuration as it is now.

@@ -71,6 +71,7 @@ type Position struct {
 
 // Segment is a run of consecutive batches that the store accounts for
 // together: the unit of retention and the first step of a search by time.
+// Replace may merge segments that have become small, and removes empty ones.
 type Segment struct {
 	BaseOffset   int64
 	LastOffset   int64 // of the last batch in it, inclusive
@@ -90,6 +91,22 @@ type EpochStart struct {
 type State struct {
 	Offset int64
 	Data   []byte
+}
+
+// Edit is what becomes of one batch: Data takes its place, with the same base
+// and last offset, or it is removed, where Data is nil.
+type Edit struct {
+	Old          BatchInfo // as Batches tells of it
+	MaxTimestamp int64     // of Data
+	Data         []byte
+}
+
+// New is what the store knows of the batch that takes the place of the old one.
+func (e *Edit) New() BatchInfo {
+	return BatchInfo{
+		BaseOffset: e.Old.BaseOffset, LastOffset: e.Old.LastOffset,
+		MaxTimestamp: e.MaxTimestamp, Size: int32(len(e.Data)),
+	}
 }
 
 // Log stores record batches. Its methods may be called from many goroutines.
@@ -146,6 +163,25 @@ type Log interface {
 	// back). It returns when that is durable; the space follows in the
 	// background. A batch that holds offset in its middle stays.
 	Trim(p Partition, offset int64) error
+
+	// Replace changes batches that are in the log, as compaction does: edits name
+	// them in rising order, and those between them stay as they are. Offsets do
+	// not change, nor do the log's start and end; where batches were removed, the
+	// log has a gap.
+	//
+	// It returns when that is durable; the space follows in the background. Each
+	// edit is done as a whole or not at all, in their order: what a crash or an
+	// error leaves is the log with the first of them done. A reader finds the old
+	// batch or the new one, and one that was removed is ErrOutOfRange to Read.
+	//
+	// Other calls go on meanwhile. Data is the store's until Replace returns. The
+	// caller keeps edits small, about as large as an append: nothing else is
+	// committed while one is written.
+	//
+	// Errors: ErrOutOfRange where an edit names a batch that is not there as it
+	// says, or that Trim has passed by meanwhile, or removes the last one of the
+	// log, which holds the log's end; ErrNoSpace, ErrFailed, ErrClosed.
+	Replace(p Partition, edits ...Edit) error
 
 	// Drop removes partitions. When it returns, nothing of them is readable,
 	// now or after a restart; the space follows in the background. Appends that

@@ -68,6 +68,12 @@ type Config struct {
 	LogRollMs                      *int64   `config:"log.roll.ms"` // see SegmentMs
 	LogRollHours                   int32    `config:"log.roll.hours"`
 	LogCleanupPolicy               []string `config:"log.cleanup.policy"`
+	LogCleanerEnable               bool     `config:"log.cleaner.enable"`
+	LogCleanerThreads              int32    `config:"log.cleaner.threads"`
+	LogCleanerBackoffMs            int64    `config:"log.cleaner.backoff.ms"`
+	LogCleanerDedupeBufferSize     int64    `config:"log.cleaner.dedupe.buffer.size"`
+	LogCleanerIoBufferLoadFactor   float64  `config:"log.cleaner.io.buffer.load.factor"`
+	LogCleanerIoMaxBytesPerSecond  float64  `config:"log.cleaner.io.max.bytes.per.second"`
 	LogCleanerDeleteRetentionMs    int64    `config:"log.cleaner.delete.retention.ms"`
 	LogCleanerMinCompactionLagMs   int64    `config:"log.cleaner.min.compaction.lag.ms"`
 	LogCleanerMaxCompactionLagMs   int64    `config:"log.cleaner.max.compaction.lag.ms"`

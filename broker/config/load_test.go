@@ -25,6 +25,7 @@ num.partitions: 10_0
 data.dir: "/var/lib/x"
 log.cleaner.min.cleanable.ratio: 0.25
 storage.sync: null
+log.flush.interval.messages: 5
 auto.create.topics.enable: false
 `, []string{"PATH=/bin", "STREAMWEIR_NUM_PARTITIONS=7", "STREAMWEIR_STORAGE_SYNC=os"}, []string{"storage.sync=always", "listeners=PLAINTEXT://127.0.0.1:0"})
 	if err != nil {
@@ -34,11 +35,11 @@ auto.create.topics.enable: false
 		c.LogCleanerMinCleanableRatio != 0.25 || c.StorageSync != "always" || c.AutoCreateTopicsEnable {
 		t.Errorf("got %+v", c)
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "log.cleaner.min.cleanable.ratio") {
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "log.flush.interval.messages") {
 		t.Errorf("warnings: %q", warnings)
 	}
 	given := c.Given()
-	if len(given) != 8 || given["num.partitions"] != "7" || given["log.cleanup.policy"] != "compact,delete" {
+	if len(given) != 9 || given["num.partitions"] != "7" || given["log.cleanup.policy"] != "compact,delete" {
 		t.Errorf("given: %v", given)
 	}
 }

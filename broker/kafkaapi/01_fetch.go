@@ -89,6 +89,7 @@ func (f *fetch) plan() (plans []fetchPlan, enough bool) {
 			p.Plan, p.err = plan(p.Partition, part.offset, part.epoch, limit, first)
 		}
 		if p.err != nil || p.diverging(part) {
+			p.Release()
 			p.Bytes = 0
 			enough = true
 			continue
@@ -144,6 +145,7 @@ func (f *fetch) await(plans []fetchPlan, wait time.Duration) {
 	need := int64(f.req.MinBytes)
 	for i := range plans {
 		need -= int64(plans[i].Bytes)
+		plans[i].Release() // another one is made when there is enough
 	}
 	f.watch = partition.NewWatch(need, func() {
 		// From whatever goroutine: the reading is left to the writer.

@@ -231,6 +231,9 @@ func (f *fetchStream) send(w *vector, k *call) error {
 		w.out = append(w.out, frame[at:cut]...)
 		at = cut
 		if err := w.records(f.plans[i]); err != nil {
+			for j := range f.plans {
+				f.plans[j].Release()
+			}
 			return err
 		}
 	}

@@ -383,7 +383,10 @@ func (p *Partition) remember(x *pending) int64 {
 func (p *Partition) evictOldest() {
 	p.mu.Lock()
 	var e tail
-	if p.tails.n > 0 {
+	switch {
+	case p.forgotten > 0:
+		p.forgotten-- // compaction was faster
+	case p.tails.n > 0:
 		e = p.tails.pop()
 	}
 	p.mu.Unlock()

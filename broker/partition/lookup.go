@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -46,7 +47,19 @@ func (p *Partition) OffsetForTime(timestamp int64) (Found, error) {
 func (p *Partition) OffsetOfMaxTime() (Found, error) {
 	largest := int64(-1)
 	for _, s := range p.m.log.Segments(p.id) {
-		largest = max(largest, s.MaxTimestamp)
+		if s.MaxTimestamp <= largest {
+			continue
+		}
+		// Batches that compaction has left without records keep their timestamp.
+		err := p.m.log.Batches(p.id, s.BaseOffset, func(i storage.BatchInfo) bool {
+			if i.BaseOffset <= s.LastOffset && i.Size > kafka.BatchHeaderSize {
+				largest = max(largest, i.MaxTimestamp)
+			}
+			return i.BaseOffset <= s.LastOffset
+		})
+		if err != nil {
+			return notFound, clientError(err)
+		}
 	}
 	if largest < 0 {
 		return notFound, nil
@@ -64,7 +77,7 @@ func (p *Partition) search(want func(maxTimestamp int64) bool,
 		if !want(s.MaxTimestamp) || s.LastOffset < bounds.Start {
 			continue
 		}
-		from := max(s.BaseOffset, bounds.Start)
+		from, tries := max(s.BaseOffset, bounds.Start), 0
 		for from <= s.LastOffset && from < bounds.High {
 			hit, ok, err := p.nextBatch(from, s.LastOffset, want)
 			if err != nil {
@@ -74,12 +87,15 @@ func (p *Partition) search(want func(maxTimestamp int64) bool,
 				break
 			}
 			found, err := p.searchBatch(hit, bounds.Start, in)
+			if tries++; errors.Is(err, storage.ErrOutOfRange) && tries < maxTries {
+				continue // changed or trimmed away since it was listed
+			}
 			if err != nil || found.Offset >= 0 {
 				return found, err
 			}
 			// The batch's largest timestamp belongs to a record below the log's
 			// start.
-			from = hit.LastOffset + 1
+			from, tries = hit.LastOffset+1, 0
 		}
 	}
 	return notFound, nil
@@ -156,11 +172,15 @@ func (p *Partition) EndOffset(epoch int32) (int32, int64) {
 	return found, bounds.High
 }
 
+// maxTries is how often a batch is looked up again that was changed between its
+// listing and its reading.
+const maxTries = 10
+
 // EachBatch calls fn with every batch from offset on, in order, each valid only
 // during the call, and returns the offset after the last. It is how the broker
 // reads its own internal topics.
 func (p *Partition) EachBatch(from int64, fn func(kafka.Batch) error) (int64, error) {
-	for {
+	for tries := 0; ; {
 		var infos []storage.BatchInfo
 		high := p.Offsets().High
 		err := p.m.log.Batches(p.id, from, func(i storage.BatchInfo) bool {
@@ -178,9 +198,13 @@ func (p *Partition) EachBatch(from int64, fn func(kafka.Batch) error) (int64, er
 		}
 		for _, i := range infos {
 			buf, err := p.readBatch(i)
+			if tries++; errors.Is(err, storage.ErrOutOfRange) && tries < maxTries {
+				break // changed or trimmed away since it was listed
+			}
 			if err != nil {
 				return from, err
 			}
+			tries = 0
 			err = fn(kafka.Batch(buf.B))
 			buf.Release()
 			if err != nil {

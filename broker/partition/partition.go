@@ -47,6 +47,9 @@ type Partition struct {
 	snapshot   snapshots
 	watchers   map[*Watch]struct{}
 	corrupt    map[int64]struct{} // base offsets of batches that cannot be read
+	holds      holds
+	forgotten  int // batches in the cache's order that are in memory no more
+	compacted  compacted
 }
 
 // Offsets are the bounds of a partition's log at one moment.
@@ -77,7 +80,8 @@ type Manager struct {
 	topics map[storage.TopicID][]*Partition
 	closed bool
 
-	stats stats
+	stats      stats
+	compaction compactionStats
 }
 
 // Options configure a Manager.

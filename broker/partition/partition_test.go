@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/streamweir/streamweir/broker/config"
@@ -28,7 +29,8 @@ type bench struct {
 	now   time.Time
 	epoch int32
 	cache int64
-	chunk int // transactions in a chunk of the index of aborted ones, if not 0
+	quiet bool // no logs
+	chunk int  // transactions in a chunk of the index of aborted ones, if not 0
 }
 
 var startTime = time.UnixMilli(1_700_000_000_000)
@@ -55,8 +57,12 @@ func newBench(t *testing.T, configs ...string) *bench {
 
 // open starts a broker on what the store holds.
 func (b *bench) open() {
+	log := zap.NewNop()
+	if !b.quiet {
+		log = zaptest.NewLogger(b.t)
+	}
 	b.m = NewManager(Options{
-		Store: b.store, Log: zaptest.NewLogger(b.t), Epoch: b.epoch, CacheBytes: b.cache,
+		Store: b.store, Log: log, Epoch: b.epoch, CacheBytes: b.cache,
 		Now: func() time.Time { return b.now }, ProducerExpiration: func() time.Duration { return time.Hour },
 	})
 	if b.chunk != 0 {

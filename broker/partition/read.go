@@ -23,6 +23,8 @@ type Plan struct {
 	// Aborted are the aborted transactions among them, of a plan that ends at the
 	// last stable offset.
 	Aborted []AbortedTxn
+
+	hold *hold // in a compacted topic; see Release
 }
 
 // Plan returns what can be read from offset on: whole batches up to maxBytes,
@@ -30,23 +32,40 @@ type Plan struct {
 // before offset; clients skip what they did not ask for. Errors carry Kafka's
 // codes; the plan's Offsets are set in any case.
 func (p *Partition) Plan(offset int64, epoch int32, maxBytes int, oneAtLeast bool) (Plan, error) {
-	return p.plan(offset, epoch, maxBytes, oneAtLeast, false)
+	return p.planHeld(offset, epoch, maxBytes, oneAtLeast, false)
 }
 
 // PlanCommitted is Plan up to the last stable offset, with the transactions in
 // that which were aborted: clients skip their records (read_committed).
 func (p *Partition) PlanCommitted(offset int64, epoch int32, maxBytes int, oneAtLeast bool) (Plan, error) {
-	plan, err := p.plan(offset, epoch, maxBytes, oneAtLeast, true)
+	plan, err := p.planHeld(offset, epoch, maxBytes, oneAtLeast, true)
 	if err == nil && plan.Bytes > 0 {
 		plan.Aborted, err = p.Aborted(offset, plan.Next)
 	}
+	if err == nil && len(plan.Aborted) > 0 {
+		plan.Aborted, err = p.stillMarked(plan.Aborted)
+	}
 	if err != nil {
+		plan.Release()
 		plan.Bytes = 0
 	}
 	return plan, err
 }
 
-func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast, committed bool) (Plan, error) {
+// planHeld makes a plan that compaction spares (holds.go).
+func (p *Partition) planHeld(offset int64, epoch int32, maxBytes int, oneAtLeast, committed bool) (Plan, error) {
+	for {
+		held := p.beginHold(offset)
+		plan, err := p.plan(offset, epoch, maxBytes, oneAtLeast, committed, held.limit)
+		if !p.settleHold(&plan, held) || err != nil {
+			return plan, err
+		}
+		<-held.cut // what compaction is about to change is the next there is
+	}
+}
+
+// plan makes a plan of whole batches below limit.
+func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast, committed bool, limit int64) (Plan, error) {
 	plan := Plan{Partition: p, Base: offset, Next: offset}
 	if err := p.lockLoaded(); err != nil {
 		plan.Offsets = p.Offsets()
@@ -63,7 +82,7 @@ func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast, co
 		return plan, err
 	}
 	take := func(i storage.BatchInfo) bool {
-		if i.BaseOffset >= end {
+		if i.BaseOffset >= min(end, limit) {
 			return false
 		}
 		first := plan.Bytes == 0
@@ -127,6 +146,7 @@ type Reader struct {
 	left  int // bytes of the plan that are still to come
 	next  int64
 	check checker
+	plan  Plan
 
 	held  []*memory.Buffer
 	bufs  [][]byte
@@ -146,7 +166,7 @@ const (
 func NewReader(plan Plan) *Reader {
 	return &Reader{
 		p: plan.Partition, pos: storage.Position{Base: plan.Base}, left: plan.Bytes, next: plan.Next,
-		check: checker{base: plan.Base},
+		check: checker{base: plan.Base}, plan: plan,
 	}
 }
 
@@ -168,9 +188,11 @@ func (r *Reader) Next(max int) ([][]byte, error) {
 	}
 	if r.check.at != 0 || !r.fromMemory(max) {
 		if err := r.fromStore(max); err != nil {
+			r.plan.Release()
 			return nil, err
 		}
 	}
+	r.plan.readUpTo(r.check.base, r.left <= 0)
 	// The log may have changed since the plan was made. What was announced must
 	// be what is sent, to the byte, and end with the batch that it should.
 	if r.left < 0 || r.left == 0 && (r.check.base != r.next || r.check.at != 0) {
@@ -325,6 +347,9 @@ func (p *Partition) readBatch(i storage.BatchInfo) (*memory.Buffer, error) {
 	n, err := p.m.log.Read(p.id, storage.Position{Base: i.BaseOffset}, buf.B)
 	if err == nil && n < len(buf.B) {
 		err = storage.ErrOutOfRange
+	}
+	if b := kafka.Batch(buf.B); err == nil && (len(b) < kafka.BatchHeaderSize || b.BaseOffset() != i.BaseOffset || b.Length()+batchPrefix != i.Size) {
+		err = storage.ErrOutOfRange // compaction has changed it meanwhile
 	}
 	if err == nil && !kafka.Batch(buf.B).CRCValid() {
 		err = &storage.CorruptError{Partition: p.id, Base: i.BaseOffset, Err: errChecksum}

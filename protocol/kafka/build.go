@@ -106,12 +106,15 @@ func beginBatch(dst []byte, o BatchOptions, firstTimestamp int64) (*batchWriter,
 	return bw, nil
 }
 
-func (bw *batchWriter) add(r *Record) error {
+func (bw *batchWriter) add(r *Record) error { return bw.addAt(r, bw.count) }
+
+// addAt adds a record whose offset is delta above the batch's first.
+func (bw *batchWriter) addAt(r *Record, offsetDelta int32) error {
 	if bw.count == math.MaxInt32 {
 		return errors.New("a batch holds at most 2147483647 records")
 	}
 	delta := r.Timestamp - bw.first
-	size, err := recordSize(r, bw.count, delta)
+	size, err := recordSize(r, offsetDelta, delta)
 	if err != nil {
 		return err
 	}
@@ -121,9 +124,9 @@ func (bw *batchWriter) add(r *Record) error {
 	}
 	bw.max = max(bw.max, r.Timestamp)
 	if bw.z == nil {
-		bw.out = appendRecord(bw.out, r, size, bw.count, delta)
+		bw.out = appendRecord(bw.out, r, size, offsetDelta, delta)
 	} else {
-		*bw.scratch = appendRecord(*bw.scratch, r, size, bw.count, delta)
+		*bw.scratch = appendRecord(*bw.scratch, r, size, offsetDelta, delta)
 		if len(*bw.scratch) >= flushSize {
 			if err := bw.flush(); err != nil {
 				return err

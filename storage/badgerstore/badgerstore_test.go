@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 					return mustOpen(t, o)
 				},
 				Durable:        true,
-				SegmentBatches: 100,
+				SegmentBatches: 100, Merges: true,
 			})
 		})
 	}

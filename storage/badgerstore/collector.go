@@ -28,8 +28,9 @@ type collector struct {
 	// end must wait for. Badger's own collection it may interrupt.
 	working sync.Mutex
 
-	pushedAt    int64  // bytes freed when a memtable was last pushed under load
-	exhaustedAt uint64 // keys deleted when an idle store had nothing left to try
+	lookedAt    time.Time // for stubs
+	pushedAt    int64     // bytes freed when a memtable was last pushed under load
+	exhaustedAt uint64    // keys deleted when an idle store had nothing left to try
 }
 
 const (
@@ -108,6 +109,10 @@ func (c *collector) run() {
 		case <-t.C:
 		}
 		again := c.work()
+		if time.Since(c.lookedAt) > collectRetry && c.s.anyStubs() {
+			c.lookedAt = time.Now()
+			c.s.reaper.sweepSoon()
+		}
 		c.workMeta()
 		t.Reset(again)
 	}

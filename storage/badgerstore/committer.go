@@ -337,6 +337,8 @@ func (c *committer) change(ch *change, refusal error) {
 		if o.partition = c.s.partition(ch.partition); o.partition != nil {
 			c.trim(o.partition, ch)
 		}
+	case changeReplace:
+		o.partition, o.err = c.replace(ch)
 	case changeDrop:
 		c.drop(ch)
 	case changeReaped:
@@ -518,6 +520,8 @@ func (s *Store) apply(o *outcome) {
 			s.freed(bytes-leftBytes, batches-leftBatches)
 			s.reaper.trimmed(ch.partition, ch.start)
 		}
+	case changeReplace:
+		s.applyReplace(o.partition, ch.replace)
 	case changeState:
 		if p := o.partition; p != nil {
 			p.mu.Lock()

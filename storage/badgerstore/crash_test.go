@@ -25,13 +25,14 @@ import (
 const childEnv, childDirEnv, childSyncEnv = "BADGERSTORE_TEST_CHILD", "BADGERSTORE_TEST_DIR", "BADGERSTORE_TEST_SYNC"
 
 var children = map[string]func(dir string, always bool) error{
-	"append": childAppend,
-	"tails":  childTails,
-	"traced": childTraced,
-	"broken": childBroken,
-	"idle":   childIdle,
-	"acked":  childAcked,
-	"reap":   childReap,
+	"append":  childAppend,
+	"tails":   childTails,
+	"traced":  childTraced,
+	"broken":  childBroken,
+	"idle":    childIdle,
+	"acked":   childAcked,
+	"reap":    childReap,
+	"replace": childReplace,
 }
 
 func TestMain(m *testing.M) {

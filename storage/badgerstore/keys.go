@@ -18,6 +18,7 @@ const (
 	prefixEpoch     = 'e' // where a leader epoch began
 	prefixPartition = 'p' // a partition: its start and growing segment
 	prefixSegment   = 's' // a sealed segment
+	prefixStubs     = 'r' // a partition that has stubs (see stubs.go)
 	prefixDrop      = 'x' // a partition that is being removed
 	prefixFiller    = 'z' // no data: pushes a memtable out (see collector)
 )

@@ -93,6 +93,15 @@ func (s *Store) loadPartitions(txn *badger.Txn, dropping map[storage.Partition]b
 	if err != nil {
 		return err
 	}
+	err = s.scan(txn, prefixStubs, func(id storage.Partition, _ uint64, _, _ []byte) error {
+		if p := s.mu.partitions[id]; p != nil {
+			p.stubs.Store(true)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	return s.scan(txn, prefixSegment, func(id storage.Partition, version uint64, key, value []byte) error {
 		seg, err := decodeSegment(key, value)
 		if p := s.mu.partitions[id]; p != nil && err == nil && version >= p.created && seg.LastOffset >= p.mu.start {
@@ -133,7 +142,7 @@ func (s *Store) loadTail(it *badger.Iterator, p *partition) error {
 		if err != nil {
 			return fmt.Errorf("read the index of %s: %w", p.id, err)
 		}
-		if it.Item().Version() < p.created {
+		if it.Item().Version() < p.created || isStub(it.Item()) {
 			continue
 		}
 		addBatch(&p.mu.growing, b)

@@ -112,6 +112,9 @@ func (s *Store) recount(p *partition, seg storage.Segment, start int64) (left st
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: appendPartitionKey(nil, prefixBatch, id), SinceTs: p.created - 1})
 	defer it.Close()
 	for it.Seek(appendBatchSeek(nil, id, seg.BaseOffset)); it.Valid(); it.Next() {
+		if isStub(it.Item()) {
+			continue
+		}
 		b, err := decodeBatchKey(it.Item().Key())
 		if err != nil {
 			return left, fmt.Errorf("trim %s to %d: %w", id, start, err)

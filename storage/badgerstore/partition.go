@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamweir/streamweir/storage"
 )
@@ -19,6 +20,7 @@ type partition struct {
 	// tells.
 	created uint64
 	staged  staged
+	stubs   atomic.Bool // there may be some
 
 	// trim lets one Trim at a time look for its cut.
 	trim sync.Mutex
@@ -30,6 +32,7 @@ type partition struct {
 		sealed     []storage.Segment
 		growing    storage.Segment // Batches is 0 for none
 		exists     bool            // something of it is durable
+		steps      steps
 	}
 }
 
@@ -118,6 +121,12 @@ func (p *partition) segments() []storage.Segment {
 		out = append(out, p.mu.growing)
 	}
 	return out
+}
+
+// sealedAt is the index of the sealed segment that holds offset, or the first
+// behind it. The caller holds mu.
+func (p *partition) sealedAt(offset int64) int {
+	return sort.Search(len(p.mu.sealed), func(i int) bool { return p.mu.sealed[i].LastOffset >= offset })
 }
 
 // segmentOf returns the segment that holds offset in its middle or at its end,

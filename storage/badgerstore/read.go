@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -24,6 +25,7 @@ type reader struct {
 	n      int
 	skip   int32
 	size   int32
+	seen   int64 // the largest offset that was looked at
 	copyFn func(value []byte) error
 }
 
@@ -65,13 +67,18 @@ func (l *batchLog) Read(id storage.Partition, at storage.Position, dst []byte) (
 	}
 	r := readers.Get().(*reader)
 	defer r.free()
-	r.dst, r.n, r.skip = dst, 0, at.Skip
-	next, err := s.read(r, p, at.Base, start, end, true)
-	if errors.Is(err, errUnreadable) {
-		// A value that the collector moved at the wrong moment is found where it
-		// went; one that is corrupt is not.
-		next, err = s.read(r, p, next, start, end, next == at.Base)
-	}
+	r.dst = dst
+	var next int64
+	err := p.undisturbed(func() (seen offsetRange, err error) {
+		r.n, r.skip = 0, at.Skip
+		next, err = s.read(r, p, at.Base, start, end, true)
+		if errors.Is(err, errUnreadable) {
+			// A value that the collector moved at the wrong moment is found where it
+			// went; one that is corrupt is not.
+			next, err = s.read(r, p, next, start, end, next == at.Base)
+		}
+		return offsetRange{at.Base, r.seen}, err
+	})
 	switch {
 	case errors.Is(err, errUnreadable):
 		s.stats.corrupt.Add(1)
@@ -95,12 +102,17 @@ func (s *Store) read(r *reader, p *partition, base, start, end int64, exact bool
 	r.key = appendBatchSeek(r.key[:0], p.id, base)
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: r.prefix, SinceTs: p.created - 1})
 	defer it.Close()
+	r.seen = base
 	for it.Seek(r.key); it.Valid(); it.Next() {
 		item := it.Item()
+		if isStub(item) {
+			continue
+		}
 		b, err := decodeBatchKey(item.Key())
 		if err != nil {
 			return base, err
 		}
+		r.seen = b.LastOffset
 		if exact && (b.BaseOffset != base || b.LastOffset < start || r.skip > b.Size) {
 			return base, storage.ErrOutOfRange
 		}
@@ -114,6 +126,7 @@ func (s *Store) read(r *reader, p *partition, base, start, end int64, exact bool
 		}
 		r.skip = 0
 	}
+	r.seen = math.MaxInt64
 	if exact {
 		return base, storage.ErrOutOfRange
 	}
@@ -161,18 +174,34 @@ func (s *Store) list(r *reader, id storage.Partition, from int64, chunk int, ins
 	if from >= end {
 		return nil, nil
 	}
+	err := p.undisturbed(func() (offsetRange, error) {
+		return s.listOnce(r, p, from, end, chunk, inside)
+	})
+	return r.infos, err
+}
+
+// listOnce is list; it says what offsets it has looked at.
+func (s *Store) listOnce(r *reader, p *partition, from, end int64, chunk int, inside bool) (seen offsetRange, err error) {
 	txn := s.db.NewTransactionAt(maxVersion, false)
 	defer txn.Discard()
-	r.prefix = appendPartitionKey(r.prefix[:0], prefixBatch, id)
+	r.prefix = appendPartitionKey(r.prefix[:0], prefixBatch, p.id)
 	r.infos = r.infos[:0]
 	if err := s.listForward(txn, r, p, from, end, chunk); err != nil {
-		return nil, err
+		return seen, err
+	}
+	seen = offsetRange{from, end}
+	if n := len(r.infos); n == chunk {
+		seen.to = r.infos[n-1].LastOffset
 	}
 	if inside && (len(r.infos) == 0 || r.infos[0].BaseOffset != from) {
 		// from may lie inside the batch before it.
 		before, ok, err := s.before(txn, r, p, from)
 		if err != nil {
-			return nil, err
+			return seen, err
+		}
+		seen.from = 0
+		if ok {
+			seen.from = before.BaseOffset
 		}
 		if ok && before.LastOffset >= from {
 			r.infos = append(r.infos, storage.BatchInfo{})
@@ -180,7 +209,7 @@ func (s *Store) list(r *reader, id storage.Partition, from int64, chunk int, ins
 			r.infos[0] = before
 		}
 	}
-	return r.infos, nil
+	return seen, nil
 }
 
 func (s *Store) listForward(txn *badger.Txn, r *reader, p *partition, from, end int64, chunk int) error {
@@ -188,6 +217,9 @@ func (s *Store) listForward(txn *badger.Txn, r *reader, p *partition, from, end 
 	defer it.Close()
 	r.key = appendBatchSeek(r.key[:0], p.id, from)
 	for it.Seek(r.key); it.Valid() && len(r.infos) < chunk; it.Next() {
+		if isStub(it.Item()) {
+			continue
+		}
 		b, err := decodeBatchKey(it.Item().Key())
 		if err != nil {
 			return fmt.Errorf("list batches of %s from %d: %w", p.id, from, err)
@@ -206,6 +238,9 @@ func (s *Store) before(txn *badger.Txn, r *reader, p *partition, offset int64) (
 	defer it.Close()
 	r.key = appendBatchSeek(r.key[:0], p.id, offset)
 	it.Seek(r.key)
+	for it.Valid() && isStub(it.Item()) {
+		it.Next()
+	}
 	if !it.Valid() {
 		return b, false, nil
 	}

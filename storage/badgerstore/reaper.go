@@ -132,6 +132,7 @@ func (r *reaper) run() {
 					break
 				}
 				r.report(r.sweep())
+				r.report(r.removeStubs())
 				continue
 			}
 			err := r.do(j, start)
@@ -213,7 +214,7 @@ var errStopped = errors.New("stopped")
 
 func (r *reaper) do(j reapJob, start int64) error {
 	if j.drop {
-		for _, prefix := range []byte{prefixBatch, prefixSegment, prefixEpoch, prefixState, prefixPartition} {
+		for _, prefix := range []byte{prefixBatch, prefixSegment, prefixEpoch, prefixState, prefixStubs, prefixPartition} {
 			if err := r.deleteAll(appendPartitionKey(nil, prefix, j.partition), func(*badger.Item) verdict { return remove }); err != nil {
 				return err
 			}
@@ -331,29 +332,42 @@ func (r *reaper) collect(prefix, from []byte, judge func(item *badger.Item) verd
 }
 
 func (r *reaper) deleteKeys(keys [][]byte) error {
-	limit := min(len(keys), int(r.s.db.MaxBatchCount())/2, int(r.s.db.MaxBatchSize())/(2*(batchKeyLen+entryOverhead)))
+	limit := min(len(keys), r.deleteLimit())
 	for len(keys) > 0 {
 		if err := r.waitForSpace(); err != nil {
 			return err
 		}
 		n := min(limit, len(keys))
-		txn := r.s.db.NewTransactionAt(0, true)
-		if err := txn.Set(markerKey, tombstone); err != nil {
+		if err := r.deleteNow(keys[:n]); err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+// deleteLimit is how many keys go into one transaction.
+func (r *reaper) deleteLimit() int {
+	return min(reapChunk, int(r.s.db.MaxBatchCount())/2, int(r.s.db.MaxBatchSize())/(2*(batchKeyLen+entryOverhead)))
+}
+
+// deleteNow deletes keys in one transaction.
+func (r *reaper) deleteNow(keys [][]byte) error {
+	txn := r.s.db.NewTransactionAt(0, true)
+	if err := txn.Set(markerKey, tombstone); err != nil {
+		txn.Discard()
+		return err
+	}
+	for _, k := range keys {
+		if err := txn.Delete(k); err != nil {
 			txn.Discard()
 			return err
 		}
-		for _, k := range keys[:n] {
-			if err := txn.Delete(k); err != nil {
-				txn.Discard()
-				return err
-			}
-		}
-		if err := r.s.commitNow(txn); err != nil {
-			return err
-		}
-		r.s.stats.deleted.Add(uint64(n))
-		keys = keys[n:]
 	}
+	if err := r.s.commitNow(txn); err != nil {
+		return err
+	}
+	r.s.stats.deleted.Add(uint64(len(keys)))
 	return nil
 }
 

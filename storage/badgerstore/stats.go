@@ -25,7 +25,8 @@ type Stats struct {
 	NoSpace       uint64 // appends refused for want of disk space
 	Refused       uint64 // appends refused for another reason
 	CorruptReads  uint64
-	DeletedKeys   uint64 // by the removal of trimmed and dropped data
+	DeletedKeys   uint64 // by the removal of trimmed, dropped and compacted data
+	ReplacedBytes uint64 // of batches written by compaction
 	CollectorRuns uint64 // value log files given back
 	Reclaimed     uint64 // bytes that this returned to the disk, rewritten ones deducted
 	LiveBytes     int64  // bytes of all batches that can be read
@@ -36,6 +37,7 @@ type counters struct {
 	latency                                 [len(CommitBounds) + 1]atomic.Uint64
 	latencyNanos, lastGroup, freed          atomic.Int64
 	noSpace, refused, corrupt, deleted      atomic.Uint64
+	replaced                                atomic.Uint64
 	collected, reclaimed                    atomic.Uint64
 }
 
@@ -74,7 +76,7 @@ func (s *Store) Stats() Stats {
 		Batches: c.batches.Load(), BatchBytes: c.bytes.Load(),
 		CommitSeconds: time.Duration(c.latencyNanos.Load()).Seconds(),
 		NoSpace:       c.noSpace.Load(), Refused: c.refused.Load(), CorruptReads: c.corrupt.Load(),
-		DeletedKeys: c.deleted.Load(), CollectorRuns: c.collected.Load(), Reclaimed: c.reclaimed.Load(),
+		ReplacedBytes: c.replaced.Load(), DeletedKeys: c.deleted.Load(), CollectorRuns: c.collected.Load(), Reclaimed: c.reclaimed.Load(),
 		LiveBytes: s.liveBytes.Load(),
 	}
 	for i := range c.latency {

@@ -69,6 +69,8 @@ type Store struct {
 	finished    chan struct{} // closed when Close has let go of everything
 
 	turns sync.RWMutex // see raceDetector
+	// moving is held while Badger's collection moves values (stubs.go).
+	moving sync.RWMutex
 
 	// alive is held for reading while a call uses the databases.
 	alive  sync.RWMutex
@@ -294,6 +296,8 @@ func (s *Store) endCommit() {
 
 // collectValueLog has Badger give one file back, if it knows of one.
 func (s *Store) collectValueLog() error {
+	s.moving.Lock()
+	defer s.moving.Unlock()
 	if raceDetector {
 		s.turns.Lock()
 		defer s.turns.Unlock()

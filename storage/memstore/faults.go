@@ -8,6 +8,7 @@ type faults struct {
 	permits int // appends that may complete while held
 	fail    []error
 	hook    func(*storage.Append) error
+	replace func(storage.Partition, *storage.Edit) error
 	health  error
 }
 
@@ -43,6 +44,14 @@ func (s *Store) FailWhen(fn func(*storage.Append) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.faults.hook = fn
+}
+
+// FailReplaceWhen has fn asked before each edit of a Replace: an error ends it
+// there, as a crash would. Nil ends that. fn must not call the store.
+func (s *Store) FailReplaceWhen(fn func(storage.Partition, *storage.Edit) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.faults.replace = fn
 }
 
 // SetHealth makes Health return err and every append fail with it, until it is

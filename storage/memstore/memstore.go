@@ -271,6 +271,33 @@ func (l *log) Trim(p storage.Partition, offset int64) error {
 	return nil
 }
 
+func (l *log) Replace(p storage.Partition, edits ...storage.Edit) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.ended {
+		return storage.ErrClosed
+	}
+	if err := l.mu.faults.health; err != nil {
+		return err
+	}
+	part := l.mu.partitions[p]
+	if part == nil {
+		part = &partition{}
+	}
+	if err := part.checkEdits(edits); err != nil {
+		return fmt.Errorf("replace batches of %s: %w", p, err)
+	}
+	for i := range edits {
+		if hook := l.mu.faults.replace; hook != nil {
+			if err := hook(p, &edits[i]); err != nil {
+				return fmt.Errorf("replace batches of %s: %w", p, err)
+			}
+		}
+		part.edit(&edits[i])
+	}
+	return nil
+}
+
 func (l *log) Drop(ps ...storage.Partition) error {
 	l.mu.Lock()
 	var orphans []*storage.Append

@@ -97,3 +97,38 @@ func (p *partition) trim(offset int64) {
 	p.batches = slices.DeleteFunc(p.batches, func(b batch) bool { return b.info.LastOffset < offset })
 	p.epochs = storage.TrimEpochs(p.epochs, offset)
 }
+
+// checkEdits says whether all edits name batches that are there.
+func (p *partition) checkEdits(edits []storage.Edit) error {
+	next := int64(-1)
+	for i := range edits {
+		e := &edits[i]
+		at, ok := p.find(e.Old.BaseOffset)
+		switch {
+		case e.Old.BaseOffset < next:
+			return fmt.Errorf("the edit at %d follows that up to %d: %w", e.Old.BaseOffset, next-1, storage.ErrOutOfRange)
+		case !ok || p.batches[at].info != e.Old:
+			return fmt.Errorf("no batch at %d is as the edit says: %w", e.Old.BaseOffset, storage.ErrOutOfRange)
+		case e.Data == nil && e.Old.LastOffset+1 == p.end:
+			return fmt.Errorf("the batch at %d is the last one: %w", e.Old.BaseOffset, storage.ErrOutOfRange)
+		}
+		next = e.Old.LastOffset + 1
+	}
+	return nil
+}
+
+func (p *partition) find(base int64) (int, bool) {
+	i := sort.Search(len(p.batches), func(i int) bool { return p.batches[i].info.BaseOffset >= base })
+	return i, i < len(p.batches) && p.batches[i].info.BaseOffset == base
+}
+
+// edit does one edit that was checked.
+func (p *partition) edit(e *storage.Edit) {
+	at, _ := p.find(e.Old.BaseOffset)
+	if e.Data == nil {
+		p.batches = slices.Delete(p.batches, at, at+1)
+		return
+	}
+	b := &p.batches[at]
+	b.info, b.data, b.corrupt = e.New(), slices.Clone(e.Data), false
+}

@@ -81,6 +81,10 @@ func testModel(t *testing.T, outer *harness) {
 				}
 				m.trim(to)
 			},
+			"replace": func(rt *rapid.T) {
+				p := partition.Draw(rt, "partition")
+				replaceInBoth(rt, h, p, get(p))
+			},
 			"drop": func(rt *rapid.T) {
 				p := partition.Draw(rt, "partition")
 				if err := h.log().Drop(p); err != nil {

@@ -18,6 +18,8 @@ type Factory struct {
 	Durable bool
 	// SegmentBatches is how many small batches seal a segment.
 	SegmentBatches int
+	// Merges says that Replace merges segments that have become small.
+	Merges bool
 }
 
 // Run runs the suite.
@@ -50,6 +52,13 @@ func Run(t *testing.T, f Factory) {
 		{"Trim", testTrim},
 		{"TrimAll", testTrimAll},
 		{"TrimLarge", testTrimLarge},
+		{"Replace", testReplace},
+		{"ReplaceAll", testReplaceAll},
+		{"ReplaceRefusals", testReplaceRefusals},
+		{"ReplaceLarge", testReplaceLarge},
+		{"ReplaceMerges", testReplaceMerges},
+		{"ReplaceWhileWriting", testReplaceWhileWriting},
+		{"ReplaceDropped", testReplaceDropped},
 		{"Drop", testDrop},
 		{"DropWhileWriting", testDropWhileWriting},
 		{"DropAndWriteAgain", testDropAndWriteAgain},

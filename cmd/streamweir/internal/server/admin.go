@@ -26,7 +26,8 @@ import (
 //
 // /healthz is 503 when the storage has failed and only a restart can help, with
 // the reason; otherwise 200. A full disk is no reason for a restart: reads go on
-// and writes resume by themselves, so the answer stays 200 and says so.
+// and writes resume by themselves, so the answer stays 200 and says so, as it does
+// for partitions whose compaction has failed.
 //
 // /readyz is 200 when clients are served: not before the start is over, not
 // with a failed storage, and not any more once the server stops.
@@ -82,7 +83,7 @@ func (a *admin) addr() string { return a.listener.Addr().String() }
 
 // ready says that clients are served, and adds the metrics of the parts.
 func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server) {
-	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, storeMetrics{store, core})
+	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, compactionMetrics{core}, storeMetrics{store, core})
 	a.core.Store(core)
 }
 
@@ -99,10 +100,14 @@ func (a *admin) close() {
 
 func (a *admin) healthz(w http.ResponseWriter, _ *http.Request) {
 	var err error
+	var uncleanable []error
 	if core := a.core.Load(); core != nil {
 		err = core.Health()
+		uncleanable = core.Partitions.CompactionStats().Uncleanable
 	}
 	switch {
+	case err == nil && len(uncleanable) > 0:
+		fmt.Fprintf(w, "ok, but %d partitions are not compacted until the next start; the first: %v\n", len(uncleanable), uncleanable[0])
 	case err == nil:
 		fmt.Fprintln(w, "ok")
 	case errors.Is(err, storage.ErrNoSpace):

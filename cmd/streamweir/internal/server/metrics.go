@@ -39,6 +39,34 @@ func (m coreMetrics) Collect(ch chan<- prometheus.Metric) {
 	e.gauge("topics", "Topics, internal ones included.", float64(len(m.core.Topics.Topics())))
 }
 
+// compactionMetrics are the figures of compaction.
+type compactionMetrics struct{ core *broker.Core }
+
+func (m compactionMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+func (m compactionMetrics) Collect(ch chan<- prometheus.Metric) {
+	e, s := emit(ch), m.core.Partitions.CompactionStats()
+	e.counter("compaction_passes_total", "Passes of compaction that have ended, each over one partition.", float64(s.Passes))
+	e.counter("compaction_failures_total", "Passes that have failed.", float64(s.Failed))
+	e.counter("compaction_read_bytes_total", "Bytes that compaction has read.", float64(s.Read))
+	e.counter("compaction_written_bytes_total", "Bytes of record batches that compaction has written.", float64(s.Written))
+	e.counter("compaction_removed_bytes_total", "Bytes by which compaction has made logs shorter.", float64(s.Removed))
+	e.counter("compaction_batches_total", "Record batches that compaction has changed or removed.", float64(s.Batches))
+	e.counter("compaction_records_total", "Records that passes have looked at.", float64(s.Records))
+	e.counter("compaction_records_kept_total", "Of them, those that have stayed.", float64(s.Kept))
+	e.counter("compaction_records_without_key_total", "Records that were dropped for want of a key.", float64(s.Keyless))
+	e.counter("compaction_seconds_total", "Time that passes have taken.", s.Seconds)
+	e.gauge("compaction_max_dirty_ratio", "The largest share of a partition that is not compacted yet, at the last look.", s.MaxDirtyRatio)
+	e.gauge("compaction_due_partitions", "Partitions that were due for compaction at the last look.", float64(s.Candidates))
+	e.gauge("compaction_uncleanable_partitions", "Partitions that are left out until the next start, since a pass has failed.", float64(len(s.Uncleanable)))
+	e.gauge("compaction_map_ratio", "How full the map of keys was in the last pass.", s.MapUse)
+	last := 0.0
+	if !s.LastPass.IsZero() {
+		last = float64(s.LastPass.UnixMilli()) / 1000
+	}
+	e.gauge("compaction_last_pass_timestamp_seconds", "When the last pass began; 0 for never.", last)
+}
+
 // storeMetrics are the counters of the store.
 type storeMetrics struct {
 	store *badgerstore.Store
