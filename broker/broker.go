@@ -17,15 +17,17 @@ import (
 	"github.com/streamweir/streamweir/broker/group"
 	"github.com/streamweir/streamweir/broker/partition"
 	"github.com/streamweir/streamweir/broker/topic"
+	"github.com/streamweir/streamweir/broker/txn"
 	"github.com/streamweir/streamweir/storage"
 )
 
 // Core is a running broker without its fronts.
 type Core struct {
-	Topics     *topic.Catalogue
-	Partitions *partition.Manager
-	Producers  *ProducerIDs
-	Groups     *group.Coordinator
+	Topics       *topic.Catalogue
+	Partitions   *partition.Manager
+	Producers    *ProducerIDs
+	Groups       *group.Coordinator
+	Transactions *txn.Coordinator
 
 	store storage.Store
 	log   *zap.Logger
@@ -75,6 +77,9 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 	if c.Groups, err = openGroups(topics, c.Partitions, cfg, log); err != nil {
 		return nil, err
 	}
+	if err := c.openTransactions(cfg); err != nil {
+		return nil, errors.Join(err, closeGroups(c.Groups))
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.wg.Add(1)
@@ -92,7 +97,9 @@ func (c *Core) Config() *config.Config { return c.Topics.Config() }
 func (c *Core) NodeID() int32 { return c.Topics.Config().NodeID }
 
 // Health is nil, or why the broker cannot do all of its work.
-func (c *Core) Health() error { return errors.Join(c.store.Health(), groupsHealth(c.Groups)) }
+func (c *Core) Health() error {
+	return errors.Join(c.store.Health(), groupsHealth(c.Groups), transactionsHealth(c.Transactions))
+}
 
 // Usage says how full the storage is.
 func (c *Core) Usage() storage.Usage { return c.store.Usage() }
@@ -100,6 +107,7 @@ func (c *Core) Usage() storage.Usage { return c.store.Usage() }
 // Resign answers the clients that wait for a coordinator, so that they can go:
 // the first step of a shutdown, while the fronts still send responses.
 func (c *Core) Resign() {
+	c.closeTransactions()
 	if err := closeGroups(c.Groups); err != nil {
 		c.log.Error("commits were under way when the broker closed", zap.Error(err))
 	}

@@ -82,21 +82,27 @@ type Config struct {
 	CompressionZstdLevel           int32    `config:"compression.zstd.level"`
 
 	// Groups, producers and transactions.
-	OffsetsTopicNumPartitions       int32 `config:"offsets.topic.num.partitions"`
-	OffsetsTopicSegmentBytes        int32 `config:"offsets.topic.segment.bytes"`
-	OffsetsRetentionMinutes         int32 `config:"offsets.retention.minutes"`
-	OffsetsRetentionCheckIntervalMs int64 `config:"offsets.retention.check.interval.ms"`
-	OffsetMetadataMaxBytes          int32 `config:"offset.metadata.max.bytes"`
-	GroupInitialRebalanceDelayMs    int32 `config:"group.initial.rebalance.delay.ms"`
-	GroupMinSessionTimeoutMs        int32 `config:"group.min.session.timeout.ms"`
-	GroupMaxSessionTimeoutMs        int32 `config:"group.max.session.timeout.ms"`
-	GroupMaxSize                    int32 `config:"group.max.size"`
-	MaxGroups                       int32 `config:"max.groups"`
-	ProducerIDExpirationMs          int32 `config:"producer.id.expiration.ms"`
-	TransactionalIDExpirationMs     int32 `config:"transactional.id.expiration.ms"`
-	TransactionMaxTimeoutMs         int32 `config:"transaction.max.timeout.ms"`
-	TransactionStateNumPartitions   int32 `config:"transaction.state.log.num.partitions"`
-	TransactionStateSegmentBytes    int32 `config:"transaction.state.log.segment.bytes"`
+	OffsetsTopicNumPartitions        int32 `config:"offsets.topic.num.partitions"`
+	OffsetsTopicSegmentBytes         int32 `config:"offsets.topic.segment.bytes"`
+	OffsetsRetentionMinutes          int32 `config:"offsets.retention.minutes"`
+	OffsetsRetentionCheckIntervalMs  int64 `config:"offsets.retention.check.interval.ms"`
+	OffsetMetadataMaxBytes           int32 `config:"offset.metadata.max.bytes"`
+	GroupInitialRebalanceDelayMs     int32 `config:"group.initial.rebalance.delay.ms"`
+	GroupMinSessionTimeoutMs         int32 `config:"group.min.session.timeout.ms"`
+	GroupMaxSessionTimeoutMs         int32 `config:"group.max.session.timeout.ms"`
+	GroupMaxSize                     int32 `config:"group.max.size"`
+	MaxGroups                        int32 `config:"max.groups"`
+	ProducerIDExpirationMs           int32 `config:"producer.id.expiration.ms"`
+	TransactionalIDExpirationMs      int32 `config:"transactional.id.expiration.ms"`
+	TransactionMaxTimeoutMs          int32 `config:"transaction.max.timeout.ms"`
+	TransactionStateNumPartitions    int32 `config:"transaction.state.log.num.partitions"`
+	TransactionStateSegmentBytes     int32 `config:"transaction.state.log.segment.bytes"`
+	TransactionTimeoutsCheckMs       int32 `config:"transaction.abort.timed.out.transaction.cleanup.interval.ms"`
+	TransactionalIDExpirationCheckMs int32 `config:"transaction.remove.expired.transaction.cleanup.interval.ms"`
+	TransactionPartitionVerification bool  `config:"transaction.partition.verification.enable"`
+	AddPartitionsToTxnWaitMs         int32 `config:"add.partitions.to.txn.retry.backoff.max.ms"`
+	MaxTransactionalIDs              int32 `config:"max.transactional.ids"`
+	MaxTransactionPartitions         int32 `config:"max.transaction.partitions"`
 
 	// given holds what the file, the environment and the command line said, by
 	// key, in canonical text; other holds the given values of keys that have no

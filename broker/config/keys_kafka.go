@@ -5,8 +5,6 @@ package config
 // where its default would not be true of one broker (replication factors).
 func kafkaKeys() []Key {
 	return []Key{
-		{Name: "add.partitions.to.txn.retry.backoff.max.ms", Type: Int, Default: "100", Unit: "ms", Check: AtLeast(0), Effect: NoEffect,
-			Doc: "The longest time Apache Kafka's brokers go on retrying to add a partition to a transaction."},
 		{Name: "add.partitions.to.txn.retry.backoff.ms", Type: Int, Default: "20", Unit: "ms", Check: AtLeast(1), Effect: NoEffect,
 			Doc: "The pause between a broker's tries to add a partition to a transaction."},
 		{Name: "alter.config.policy.class.name", Type: Class, Null: true, Effect: Refused,
@@ -563,12 +561,6 @@ func kafkaKeys() []Key {
 			Doc: "The form of the file of trusted certificates. TLS is not available yet."},
 		{Name: "telemetry.max.bytes", Type: Int, Default: "1048576", Unit: "bytes", Check: AtLeast(1), Effect: Planned,
 			Doc: "The largest report of metrics that a client may push."},
-		{Name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", Type: Int, Default: "10000", Unit: "ms", Check: AtLeast(1), Effect: Planned,
-			Doc: "How often transactions that are over their timeout are looked for."},
-		{Name: "transaction.partition.verification.enable", Type: Boolean, Default: "true", Update: ClusterWide, Effect: Planned,
-			Doc: "Whether a partition asks the coordinator about a transaction before its first record."},
-		{Name: "transaction.remove.expired.transaction.cleanup.interval.ms", Type: Int, Default: "3600000", Unit: "ms", Check: AtLeast(1), Effect: Planned,
-			Doc: "How often transactional ids that have expired are looked for."},
 		{Name: "transaction.state.log.load.buffer.size", Type: Int, Default: "5242880", Check: AtLeast(1), Effect: NoEffect,
 			Doc: "How much of __transaction_state Apache Kafka reads at a time at the start."},
 		{Name: "transaction.state.log.min.isr", Type: Int, Default: "1", Check: AtLeast(1), Effect: NoEffect,

@@ -10,8 +10,8 @@ import (
 )
 
 // FindCoordinator, versions 0 to 6: one key up to version 3, many from 4 on.
-// The first question for a group creates __consumer_offsets. Transactions and
-// share groups have no coordinator yet.
+// The first question for a group creates __consumer_offsets, the first one for a
+// transactional id __transaction_state. Share groups have no coordinator yet.
 
 const (
 	findsMany = 4
@@ -49,17 +49,19 @@ func (s *Server) coordinatorFor(k *call, kind int8, key string) kmsg.FindCoordin
 
 // ensureCoordinator makes sure that the coordinator of a kind has its topic.
 func (s *Server) ensureCoordinator(kind int8) error {
+	var name string
 	switch kind {
 	case groupCoordinator:
-		if _, err := s.core.Topics.Ensure(topic.ConsumerOffsets); err != nil {
-			return fmt.Errorf("%w: %s cannot be created: %v", kerr.CoordinatorNotAvailable, topic.ConsumerOffsets, err)
-		}
-		return nil
+		name = topic.ConsumerOffsets
 	case txnCoordinator:
-		return fmt.Errorf("%w: transactions are not served", kerr.InvalidRequest)
+		name = topic.TransactionState
 	case shareCoordinator:
 		return fmt.Errorf("%w: share groups are not served", kerr.InvalidRequest)
 	default:
 		return fmt.Errorf("%w: there is no coordinator of type %d", kerr.InvalidRequest, kind)
 	}
+	if _, err := s.core.Topics.Ensure(name); err != nil {
+		return fmt.Errorf("%w: %s cannot be created: %v", kerr.CoordinatorNotAvailable, name, err)
+	}
+	return nil
 }

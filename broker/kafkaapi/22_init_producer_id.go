@@ -5,25 +5,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// InitProducerId, versions 0 to 5, for idempotent producers. Transactions are
-// not served yet: a request with a transactional id is refused.
+// InitProducerId, versions 0 to 5. Without a transactional id it gives out a new
+// producer id, whatever else the request says; with one the transaction
+// coordinator decides (KIP-360, KIP-588).
 
 func (s *Server) initProducerID(k *call) {
 	req := k.req.(*kmsg.InitProducerIDRequest)
+	if req.TransactionalID != nil {
+		s.core.Transactions.InitProducerID(req, func(resp *kmsg.InitProducerIDResponse) { k.reply(resp) })
+		return
+	}
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
-	switch {
-	case req.TransactionalID != nil && *req.TransactionalID == "":
-		resp.ErrorCode = kerr.InvalidRequest.Code
-	case req.TransactionalID != nil:
-		resp.ErrorCode = kerr.UnsupportedVersion.Code
-	default:
-		id, err := s.core.Producers.Next()
-		if err != nil {
-			k.c.log.Error("no producer id could be given out: " + err.Error())
-			resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
-			break
-		}
+	id, err := s.core.Producers.Next()
+	if err != nil {
+		k.c.log.Error("no producer id could be given out: " + err.Error())
+		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+	} else {
 		resp.ProducerID, resp.ProducerEpoch = id, 0
 	}
 	k.reply(resp)

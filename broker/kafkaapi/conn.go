@@ -305,6 +305,7 @@ var smallAnswer = [maxKey]bool{
 	kafka.Produce: true, kafka.Fetch: true, kafka.OffsetCommit: true, kafka.Heartbeat: true,
 	kafka.JoinGroup: true, kafka.SyncGroup: true, kafka.LeaveGroup: true,
 	kafka.FindCoordinator: true, kafka.InitProducerID: true, kafka.APIVersions: true,
+	kafka.AddPartitionsToTxn: true, kafka.AddOffsetsToTxn: true, kafka.EndTxn: true,
 }
 
 // A frame is read in steps, so that memory follows the bytes that have come and

@@ -31,6 +31,9 @@ var handlers = [maxKey]handler{
 	kafka.DeleteGroups:            (*Server).deleteGroups,
 	kafka.OffsetDelete:            (*Server).offsetDelete,
 	kafka.OffsetForLeaderEpoch:    (*Server).offsetForLeaderEpoch,
+	kafka.AddPartitionsToTxn:      (*Server).addPartitionsToTxn,
+	kafka.AddOffsetsToTxn:         (*Server).addOffsetsToTxn,
+	kafka.EndTxn:                  (*Server).endTxn,
 	kafka.WriteTxnMarkers:         (*Server).writeTxnMarkers,
 	kafka.TxnOffsetCommit:         (*Server).txnOffsetCommit,
 	kafka.CreateTopics:            (*Server).createTopics,
@@ -42,6 +45,8 @@ var handlers = [maxKey]handler{
 	kafka.IncrementalAlterConfigs: (*Server).incrementalAlterConfigs,
 	kafka.DescribeCluster:         (*Server).describeCluster,
 	kafka.DescribeProducers:       (*Server).describeProducers,
+	kafka.DescribeTransactions:    (*Server).describeTransactions,
+	kafka.ListTransactions:        (*Server).listTransactions,
 	kafka.ListConfigResources:     (*Server).listConfigResources,
 	kafka.DescribeTopicPartitions: (*Server).describeTopicPartitions,
 }

@@ -79,7 +79,7 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 		sessions:  newSessions(int(cfg.FetchSessionCacheSlots)),
 		conns:     map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
 		stopping: make(chan struct{}), empty: make(chan struct{}),
-		verify: refuseToVerify,
+		verify: verifier(core),
 	}
 	for key, h := range handlers {
 		if h != nil {

@@ -5,12 +5,22 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/streamweir/streamweir/broker"
+	"github.com/streamweir/streamweir/broker/txn"
 )
 
-// refuseToVerify is for a server without a transaction coordinator: it knows of
-// no transaction.
-func refuseToVerify(txnID string, _ int64, _ int16, _ string, _ int32, _ bool, done func(error)) {
-	done(fmt.Errorf("%w: there is no transaction coordinator for %q", kerr.InvalidTxnState, txnID))
+// verifier asks the transaction coordinator of this broker: see Server.verify.
+// Clients that add their partitions beforehand are believed where
+// transaction.partition.verification.enable is off.
+func verifier(core *broker.Core) func(string, int64, int16, string, int32, bool, func(error)) {
+	return func(txnID string, producerID int64, epoch int16, topic string, partition int32, implicitAdd bool, done func(error)) {
+		if !implicitAdd && !core.Config().TransactionPartitionVerification {
+			done(nil)
+			return
+		}
+		core.Transactions.VerifyPartition(txnID, producerID, epoch, txn.TopicPartition{Topic: topic, Partition: partition}, implicitAdd, done)
+	}
 }
 
 // verificationError turns what the transaction coordinator has against a batch

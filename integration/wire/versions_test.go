@@ -21,7 +21,7 @@ type api struct {
 
 // served is every key that the broker has to serve.
 func served() []api {
-	return slices.Concat(logAPIs(), topicAPIs(), groupAPIs(), txnLogAPIs())
+	return slices.Concat(logAPIs(), topicAPIs(), groupAPIs(), coordinatorAPIs(), txnLogAPIs())
 }
 
 // Every served key answers a sane request rightly in every version.

@@ -77,7 +77,7 @@ func fill(rng *rand.Rand, v reflect.Value) {
 }
 
 func TestKmsgKnowsWhatWeServe(t *testing.T) {
-	if len(served) != 32 || len(requestSchemas) != len(served) {
+	if len(served) != 37 || len(requestSchemas) != len(served) {
 		t.Errorf("%d APIs are served and %d have a schema", len(served), len(requestSchemas))
 	}
 	for k, r := range served {

@@ -275,6 +275,46 @@ var requestSchemas = map[Key]requestSchema{
 			}},
 		},
 	},
+	24: { // AddPartitionsToTxnRequest
+		flexible: 3,
+		fields: []schemaField{
+			{min: 4, max: 32767, array: true, kind: group, fields: []schemaField{ // Transactions
+				{min: 4, max: 32767, kind: text},           // TransactionalId
+				{min: 4, max: 32767, kind: fixed, size: 8}, // ProducerId
+				{min: 4, max: 32767, kind: fixed, size: 2}, // ProducerEpoch
+				{min: 4, max: 32767, kind: fixed, size: 1}, // VerifyOnly
+				{min: 4, max: 32767, array: true, kind: group, fields: []schemaField{ // Topics
+					{min: 0, max: 32767, kind: text},                        // Name
+					{min: 0, max: 32767, array: true, kind: fixed, size: 4}, // Partitions
+				}},
+			}},
+			{min: 0, max: 3, kind: text},           // V3AndBelowTransactionalId
+			{min: 0, max: 3, kind: fixed, size: 8}, // V3AndBelowProducerId
+			{min: 0, max: 3, kind: fixed, size: 2}, // V3AndBelowProducerEpoch
+			{min: 0, max: 3, array: true, kind: group, fields: []schemaField{ // V3AndBelowTopics
+				{min: 0, max: 32767, kind: text},                        // Name
+				{min: 0, max: 32767, array: true, kind: fixed, size: 4}, // Partitions
+			}},
+		},
+	},
+	25: { // AddOffsetsToTxnRequest
+		flexible: 3,
+		fields: []schemaField{
+			{min: 0, max: 32767, kind: text},           // TransactionalId
+			{min: 0, max: 32767, kind: fixed, size: 8}, // ProducerId
+			{min: 0, max: 32767, kind: fixed, size: 2}, // ProducerEpoch
+			{min: 0, max: 32767, kind: text},           // GroupId
+		},
+	},
+	26: { // EndTxnRequest
+		flexible: 3,
+		fields: []schemaField{
+			{min: 0, max: 32767, kind: text},           // TransactionalId
+			{min: 0, max: 32767, kind: fixed, size: 8}, // ProducerId
+			{min: 0, max: 32767, kind: fixed, size: 2}, // ProducerEpoch
+			{min: 0, max: 32767, kind: fixed, size: 1}, // Committed
+		},
+	},
 	27: { // WriteTxnMarkersRequest
 		flexible: 1,
 		fields: []schemaField{
@@ -409,6 +449,21 @@ var requestSchemas = map[Key]requestSchema{
 				{min: 0, max: 32767, kind: text},                        // Name
 				{min: 0, max: 32767, array: true, kind: fixed, size: 4}, // PartitionIndexes
 			}},
+		},
+	},
+	65: { // DescribeTransactionsRequest
+		flexible: 0,
+		fields: []schemaField{
+			{min: 0, max: 32767, array: true, kind: text}, // TransactionalIds
+		},
+	},
+	66: { // ListTransactionsRequest
+		flexible: 0,
+		fields: []schemaField{
+			{min: 0, max: 32767, array: true, kind: text},           // StateFilters
+			{min: 0, max: 32767, array: true, kind: fixed, size: 8}, // ProducerIdFilters
+			{min: 1, max: 32767, kind: fixed, size: 8},              // DurationFilter
+			{min: 2, max: 32767, kind: text},                        // TransactionalIdPattern
 		},
 	},
 	74: { // ListConfigResourcesRequest

@@ -26,6 +26,9 @@ const (
 	DeleteRecords           Key = 21
 	InitProducerID          Key = 22
 	OffsetForLeaderEpoch    Key = 23
+	AddPartitionsToTxn      Key = 24
+	AddOffsetsToTxn         Key = 25
+	EndTxn                  Key = 26
 	WriteTxnMarkers         Key = 27
 	TxnOffsetCommit         Key = 28
 	DescribeConfigs         Key = 32
@@ -37,6 +40,8 @@ const (
 	OffsetDelete            Key = 47
 	DescribeCluster         Key = 60
 	DescribeProducers       Key = 61
+	DescribeTransactions    Key = 65
+	ListTransactions        Key = 66
 	ListConfigResources     Key = 74
 	DescribeTopicPartitions Key = 75
 )
@@ -71,6 +76,9 @@ var served = map[Key]Versions{
 	DeleteRecords:           {0, 2},
 	InitProducerID:          {0, 5},
 	OffsetForLeaderEpoch:    {2, 4},
+	AddPartitionsToTxn:      {0, 5},
+	AddOffsetsToTxn:         {0, 4},
+	EndTxn:                  {0, 5},
 	WriteTxnMarkers:         {1, 2},
 	TxnOffsetCommit:         {0, 5},
 	DescribeConfigs:         {1, 4},
@@ -82,6 +90,8 @@ var served = map[Key]Versions{
 	OffsetDelete:            {0, 0},
 	DescribeCluster:         {0, 2},
 	DescribeProducers:       {0, 0},
+	DescribeTransactions:    {0, 0},
+	ListTransactions:        {0, 2},
 	ListConfigResources:     {0, 1},
 	DescribeTopicPartitions: {0, 0},
 }

@@ -82,7 +82,7 @@ func (a *admin) addr() string { return a.listener.Addr().String() }
 
 // ready says that clients are served, and adds the metrics of the parts.
 func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server) {
-	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, storeMetrics{store, core})
+	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, storeMetrics{store, core})
 	a.core.Store(core)
 }
 
