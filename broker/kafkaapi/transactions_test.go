@@ -140,10 +140,11 @@ func TestTransactionalProduceThatIsRefused(t *testing.T) {
 	b.wantAsked(t)
 }
 
-// A server without a transaction coordinator knows of no transaction.
-func TestNoTransactionsWithoutACoordinator(t *testing.T) {
+// Where the transaction coordinator is not there yet, its batches are to be sent
+// again.
+func TestTransactionsWithoutTheirCoordinator(t *testing.T) {
 	b := &txnBroker{groupBroker: startGroupBroker(t)}
-	want(t, "produce", produced(ask[*kmsg.ProduceResponse](b.dial(t), txnProduce(t, 9, b, 7, 0, 0, "a"), nil)), kerr.InvalidTxnState)
+	want(t, "produce", produced(ask[*kmsg.ProduceResponse](b.dial(t), txnProduce(t, 9, b, 7, 0, 0, "a"), nil)), kerr.NotEnoughReplicas)
 }
 
 func committedFetch(b *txnBroker, v int16, offset int64) *kmsg.FetchRequest {
