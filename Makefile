@@ -24,7 +24,6 @@ COMPARE ?=
 # make test-kgo: which of kgo's tests, and how many records its chains of consumers move.
 KGO     ?= .
 RECORDS ?= 100000
-
 # make check-history: how long, which choices, and further flags of
 # integration/history (-h lists them).
 MINUTES ?= 2

@@ -81,7 +81,7 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.Rate, "rate", 800, "records per second")
 	fs.DurationVar(&o.Every, "every", 4*time.Second, "mean time between two disturbances")
 	fs.BoolVar(&o.Transactions, "transactions", true, "send transactions, too")
-	fs.BoolVar(&o.Compaction, "compaction", false, "use a compacted topic, too")
+	fs.BoolVar(&o.Compaction, "compaction", true, "use a compacted topic, too")
 	disturb := fs.String("disturb", "all", "comma-separated `list` of what is done to the broker")
 	fs.Func("set", "`KEY=VALUE` of the broker's configuration, repeatable", func(kv string) error {
 		o.config = append(o.config, kv)

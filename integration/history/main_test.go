@@ -15,25 +15,19 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// The parts of the load that the broker has.
-const (
-	hasTransactions = true
-	hasCompaction   = false
-)
-
 // TestShortRun is one round of `make check-history`, with a disturbance every
 // other second.
 func TestShortRun(t *testing.T) {
 	o := &options{system: "streamweir", dir: filepath.Join(t.TempDir(), "run"), Config: workload.Config{
 		Seed: 1, Load: time.Duration(harness.Scale(40)) * time.Second, Settle: 60 * time.Second, Rate: 400, Every: 2 * time.Second,
-		Disturb: workload.Disturbances(), Transactions: hasTransactions, Compaction: hasCompaction,
+		Disturb: workload.Disturbances(), Transactions: true, Compaction: true,
 	}}
 	if harness.AgainstKafka() {
 		script, err := harness.KafkaScript()
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.system, o.script, o.Transactions, o.Compaction = "apache-kafka", script, true, true
+		o.system, o.script = "apache-kafka", script
 	} else {
 		o.binary = harness.Binary(t)
 	}
