@@ -21,6 +21,9 @@ BENCHTIME ?= 1s
 PKG       ?= ./...
 # make bench-compare: flags of integration/bench/compare (-h lists them).
 COMPARE ?=
+# make test-kgo: which of kgo's tests, and how many records its chains of consumers move.
+KGO     ?= .
+RECORDS ?= 100000
 # make fuzz: time for each target, and which targets.
 FUZZTIME ?= 20s
 FUZZ     ?= .
@@ -69,6 +72,11 @@ test-unit: ## Unit tests only
 .PHONY: test-integration
 test-integration: deps ## Only the tests that drive the built binary
 	@scripts/test.sh integration
+
+.PHONY: test-kgo
+test-kgo: build-race ## All tests of franz-go's client package against the built binary (KGO=regexp RECORDS=100000)
+	STREAMWEIR_BIN='$(CURDIR)/bin/streamweir-race' STREAMWEIR_TEST_KGO='$(KGO)' STREAMWEIR_TEST_KGO_RECORDS='$(RECORDS)' \
+	  go test -count=1 -v -timeout 90m ./integration/kgo
 
 .PHONY: bench
 bench: ## Go benchmarks with bytes and allocations (BENCH=regexp COUNT=n BENCHTIME=1s PKG=./...)

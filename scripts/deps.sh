@@ -6,8 +6,8 @@
 #   build   make, git and a C compiler (the race detector links with one)
 #   kcat    the librdkafka client of the integration tests, and strace, with which
 #           they make system calls fail
-#   java    a Java runtime and Maven, and Apache Kafka's own jars, for tests with
-#           the Java clients and for the comparison with Apache Kafka
+#   java    a JDK and Maven, and Apache Kafka's own jars, for tests with the Java
+#           clients and Kafka Streams and for the comparison with Apache Kafka
 #
 # Only Go itself must be there before. On Debian and Ubuntu, as root or with a
 # sudo that asks nothing, the rest is installed; elsewhere it is named.
@@ -52,8 +52,8 @@ missing_packages() {
         [ "$(uname)" != Linux ] || have strace || echo "strace|strace|strace"
         ;;
       java)
-        [ "$(java_major)" -ge "$java_wanted" ] ||
-          echo "default-jre-headless|openjdk|a Java runtime, version $java_wanted or newer"
+        { [ "$(java_major)" -ge "$java_wanted" ] && have javac; } ||
+          echo "default-jdk-headless|openjdk|a JDK (java and javac), version $java_wanted or newer"
         have mvn || echo "maven|maven|Maven"
         ;;
       *)

@@ -250,40 +250,65 @@ func TestLoadOfTransactions(t *testing.T) {
 }
 
 // What is part of a transaction goes to the log in a batch of its own, with its
-// producer and the guard of its verification.
+// producer and the guard of its verification, also where much is queued at once.
 func TestTransactionalCommitsHaveBatchesOfTheirOwn(t *testing.T) {
 	log := &guardLog{fakeLog: newFakeLog()}
 	c := testCoordinator(t, log, newFakeClock(), func(c *Config) { c.Partitions = 1 })
-	req := &kmsg.TxnOffsetCommitRequest{Version: 5, Group: "g", ProducerID: 77, ProducerEpoch: 3, Generation: -1}
-	rt := kmsg.NewTxnOffsetCommitRequestTopic()
-	rt.Topic, rt.Partitions = "t", []kmsg.TxnOffsetCommitRequestTopicPartition{{Partition: 0, Offset: 5, LeaderEpoch: -1}}
-	req.Topics = append(req.Topics, rt)
-	done := make(chan int16, 1)
-	c.TxnOffsetCommit(req, func(string) [16]byte { return [16]byte{} }, 42, func(r *kmsg.TxnOffsetCommitResponse) { done <- r.Topics[0].Partitions[0].ErrorCode })
-	if code := <-done; code != 0 {
-		t.Fatal(errName(code))
+	codes := make(chan int16, 5)
+	plain := func(partition int32) {
+		c.OffsetCommit(commitRequest("g", "t", partition, 6), func(r *kmsg.OffsetCommitResponse) { codes <- r.Topics[0].Partitions[0].ErrorCode })
 	}
-	if code := commitNow(t, c, commitRequest("g", "t", 1, 6)); code != 0 {
-		t.Fatal(errName(code))
+	inTxn := func(id int64, guard uint64) {
+		req := &kmsg.TxnOffsetCommitRequest{Version: 5, Group: "g", ProducerID: id, ProducerEpoch: 3, Generation: -1}
+		rt := kmsg.NewTxnOffsetCommitRequestTopic()
+		rt.Topic, rt.Partitions = "t", []kmsg.TxnOffsetCommitRequestTopicPartition{{Partition: 0, Offset: 5, LeaderEpoch: -1}}
+		req.Topics = append(req.Topics, rt)
+		c.TxnOffsetCommit(req, func(string) [16]byte { return [16]byte{} }, guard, func(r *kmsg.TxnOffsetCommitResponse) {
+			codes <- r.Topics[0].Partitions[0].ErrorCode
+		})
 	}
-	if len(log.guards) != 2 || log.guards[0] != 42 || log.guards[1] != 0 {
-		t.Errorf("guards %v", log.guards)
+	// While the first is handed to the log, the others queue up behind it.
+	log.first = func() {
+		inTxn(77, 42)
+		plain(2)
+		plain(3)
+		inTxn(78, 43)
 	}
-	b := kafka.Batch(log.batches[0][0])
-	if !b.IsTransactional() || b.ProducerID() != 77 || b.ProducerEpoch() != 3 || b.BaseSequence() != kafka.NoSequence {
-		t.Errorf("producer %d epoch %d sequence %d", b.ProducerID(), b.ProducerEpoch(), b.BaseSequence())
+	plain(1)
+	for range cap(codes) {
+		if code := <-codes; code != 0 {
+			t.Fatal(errName(code))
+		}
 	}
-	if b := kafka.Batch(log.batches[0][1]); b.IsTransactional() || b.HasProducerID() {
-		t.Error("a plain commit has a producer")
+	var got []string
+	for i, raw := range log.batches[0] {
+		b := kafka.Batch(raw)
+		got = append(got, fmt.Sprintf("%d records, producer %d/%d sequence %d in transaction %v, guard %d",
+			b.NumRecords(), b.ProducerID(), b.ProducerEpoch(), b.BaseSequence(), b.IsTransactional(), log.guards[i]))
+	}
+	want := []string{
+		"1 records, producer -1/-1 sequence -1 in transaction false, guard 0",
+		"1 records, producer 77/3 sequence -1 in transaction true, guard 42",
+		"2 records, producer -1/-1 sequence -1 in transaction false, guard 0",
+		"1 records, producer 78/3 sequence -1 in transaction true, guard 43",
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %q\nwant %q", got, want)
 	}
 }
 
+// guardLog notes the guards, and does first during the first append.
 type guardLog struct {
 	*fakeLog
+	first  func()
 	guards []uint64
 }
 
 func (l *guardLog) Append(p int32, batch []byte, guard uint64, done func(int64, error)) {
+	if first := l.first; first != nil {
+		l.first = nil
+		first()
+	}
 	l.guards = append(l.guards, guard)
 	l.fakeLog.Append(p, batch, guard, done)
 }

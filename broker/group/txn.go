@@ -40,7 +40,7 @@ func (s *shard) putPending(producerID int64, group string, c committed) {
 // removePending forgets what open transactions have for an offset, and says
 // whether that was anything.
 func (s *shard) removePending(group string, k offsetKey) bool {
-	ids := s.unstable[group][k]
+	ids := slices.Clone(s.unstable[group][k])
 	for _, id := range ids {
 		s.dropPending(id, group, k)
 	}

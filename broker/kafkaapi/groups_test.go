@@ -30,6 +30,12 @@ type groupBroker struct {
 // serve runs a server on a store in memory, on a free port, until the test ends.
 func serve(tb testing.TB, set ...string) (*broker.Core, *Server) {
 	tb.Helper()
+	return serveWith(tb, func(*Server) {}, set...)
+}
+
+// serveWith is serve of a server that prepare has changed.
+func serveWith(tb testing.TB, prepare func(*Server), set ...string) (*broker.Core, *Server) {
+	tb.Helper()
 	cfg, _, err := config.Load(config.Source{Set: append([]string{"listeners=PLAINTEXT://127.0.0.1:0"}, set...)})
 	if err != nil {
 		tb.Fatal(err)
@@ -43,6 +49,7 @@ func serve(tb testing.TB, set ...string) (*broker.Core, *Server) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	prepare(s)
 	if err := s.Listen(); err != nil {
 		tb.Fatal(err)
 	}
@@ -59,7 +66,12 @@ func serve(tb testing.TB, set ...string) (*broker.Core, *Server) {
 
 func startGroupBroker(t *testing.T, set ...string) *groupBroker {
 	t.Helper()
-	core, s := serve(t, append([]string{"group.initial.rebalance.delay.ms=0"}, set...)...)
+	return startGroupBrokerWith(t, func(*Server) {}, set...)
+}
+
+func startGroupBrokerWith(t *testing.T, prepare func(*Server), set ...string) *groupBroker {
+	t.Helper()
+	core, s := serveWith(t, prepare, append([]string{"group.initial.rebalance.delay.ms=0"}, set...)...)
 	b := &groupBroker{core: core, addr: s.Addrs()[0], stop: s.Shutdown}
 	for _, name := range []string{"t", "u"} {
 		if _, err := core.Topics.Ensure(name); err != nil {

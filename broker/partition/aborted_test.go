@@ -169,6 +169,28 @@ func TestSnapshotOfALostHistoryLoses(t *testing.T) {
 	}
 }
 
+// A snapshot from before the log's start may show a transaction whose marker has
+// been deleted since.
+func TestSnapshotFromBeforeTheLogLoses(t *testing.T) {
+	b := newBench(t)
+	b.in(1, 0, 0, "a")
+	b.restart()
+	st, ok, err := b.store.Log().LoadState(b.p.id, stateProducers)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	b.end(1, 0, true)
+	if _, err := b.p.DeleteBefore(-1); err != nil {
+		t.Fatal(err)
+	}
+	b.must(batchOf{values: []string{"plain"}})
+	if err := b.store.Log().SaveState(b.p.id, stateProducers, st); err != nil {
+		t.Fatal(err)
+	}
+	b.crash()
+	b.wantStable(3)
+}
+
 func FuzzRestore(f *testing.F) {
 	seed := newProducers(7)
 	f.Add(unsummed(seed))

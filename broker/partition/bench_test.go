@@ -109,3 +109,53 @@ func BenchmarkFetch(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPlan compares planning a read-committed fetch with a plain one, of
+// 1 MB in 64 KB batches: without transactions, and with an aborted one beside
+// every batch, of which all but the newest are in the store.
+func BenchmarkPlan(b *testing.B) {
+	for _, history := range []string{"plain", "aborted"} {
+		p, raw := benchPartition(b), benchBatch(b, 64)
+		p.m.chunkTxns = 64
+		for i := range 700 {
+			appendOne(b, p, raw, 0)
+			if history == "aborted" {
+				abortOne(b, p, int64(i%7))
+			}
+		}
+		for name, plan := range map[string]func(*Partition, int64, int32, int, bool) (Plan, error){
+			"uncommitted": (*Partition).Plan, "committed": (*Partition).PlanCommitted,
+		} {
+			b.Run(history+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				var offset int64
+				for b.Loop() {
+					got, err := plan(p, offset, -1, 1<<20, true)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if offset = got.Next; got.Bytes == 0 {
+						offset = 0
+					}
+				}
+			})
+		}
+	}
+}
+
+func abortOne(b *testing.B, p *Partition, id int64) {
+	raw, err := kafka.BuildBatch(nil, kafka.BatchOptions{Producer: &kafka.Producer{ID: id, Sequence: kafka.NoSequence}, Transactional: true}, kafka.Record{Value: []byte("x")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan Result, 1)
+	p.Append(Request{Batch: raw, Internal: true, Verified: true, Done: func(r Result) { done <- r }})
+	if r := <-done; r.Err != nil {
+		b.Fatal(r.Err)
+	}
+	ended := make(chan error, 1)
+	p.WriteMarker(Marker{ProducerID: id, Done: func(err error) { ended <- err }})
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+}

@@ -171,6 +171,29 @@ func TestMarkerCountsWhenDurable(t *testing.T) {
 	b.wantStable(2)
 }
 
+// Of two markers on their way the later one may end the older transaction.
+func TestMarkersOnTheirWay(t *testing.T) {
+	b := newBench(t)
+	b.in(1, 0, 0, "a")
+	b.in(2, 0, 0, "b")
+	b.store.Hold()
+	done := make(chan error, 2)
+	for _, id := range []int64{2, 1} {
+		b.p.WriteMarker(Marker{ProducerID: id, Commit: true, Done: func(err error) { done <- err }})
+	}
+	b.wantStable(0)
+	b.store.Step(1)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	b.wantStable(0)
+	b.store.Step(1)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	b.wantStable(4)
+}
+
 // A marker that the store refuses leaves its transaction open.
 func TestMarkerThatFailed(t *testing.T) {
 	b := newBench(t)

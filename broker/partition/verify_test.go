@@ -86,6 +86,21 @@ func TestVerifyAsksOnceForATransaction(t *testing.T) {
 // values4 is the marker's record at offset 4, whose value is not text.
 func values4(b *bench) string { return b.values(4, 1<<20, 1<<20)[0] }
 
+// A batch that comes while those that waited are being appended stays behind
+// them, though the transaction is ongoing by then.
+func TestVerifyKeepsTheOrder(t *testing.T) {
+	b := newBench(t)
+	q := &asked{b: b}
+	b.p.Verify(Verification{ProducerID: 1}, func(done func(error)) { q.answer = done }, func(guard uint64, err error) {
+		b.must(batchOf{producer: from(1, 0, 0), values: []string{"a"}, txn: true, guard: guard})
+		q.produce(1, 0, 2, false, "c")
+	})
+	q.produce(1, 0, 1, false, "b")
+	q.answer(nil)
+	q.want("b: OK", "c: OK")
+	b.want(b.values(0, 1<<20, 1<<20), "0:a", "1:b", "2:c")
+}
+
 func TestCoordinatorRefuses(t *testing.T) {
 	b := newBench(t)
 	q := &asked{b: b}

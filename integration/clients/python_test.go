@@ -33,7 +33,17 @@ func TestConfluentKafkaPython(t *testing.T) { script(t, python(t), "testdata/con
 
 func TestKafkaPython(t *testing.T) { script(t, python(t), "testdata/kafkapython_roundtrip.py") }
 
-// script runs a round trip in another language: it gets the address, a topic,
+// Commit, abort, consume-transform-produce with offsets, and fencing.
+func TestConfluentKafkaPythonTransactions(t *testing.T) {
+	script(t, python(t), "testdata/confluent_transactions.py")
+}
+
+// Commit, abort, offsets in a transaction, and fencing.
+func TestKafkaPythonTransactions(t *testing.T) {
+	script(t, python(t), "testdata/kafkapython_transactions.py")
+}
+
+// script runs a program in another language: it gets the address, a topic,
 // a group and how many records to send in each codec, and ends with "ok".
 func script(t *testing.T, interpreter, path string, env ...string) {
 	t.Helper()

@@ -131,7 +131,7 @@ func TestCatchUpReadsWhatWasWritten(t *testing.T) {
 		if err := conn.send(encodeProduce("t", all...), n); err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.receiveProduce(n, partitions); err != nil {
+		if err := conn.receiveProduce(produceVersion, n, partitions); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,35 +19,45 @@ const (
 	fetchMaxWait      = 500 * time.Millisecond
 )
 
+// committedOnly is the isolation level of those who read what is committed.
+const committedOnly = 1
+
+// reading is how a log is read, and for how long.
+type reading struct {
+	isolation int8
+	within    time.Duration
+}
+
 // catchUp reads the whole topic over several connections, again and again until
-// the measured time has passed, and counts complete batches.
-func catchUp(ctx context.Context, c *config, b *broker, l load) (throughput, error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*c.measure+2*requestTimeout)
+// the time has passed, and counts complete batches and the aborted transactions
+// that fetches named.
+func catchUp(ctx context.Context, b *broker, l load, how reading) (read throughput, aborted int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 8*how.within+2*requestTimeout)
 	defer cancel()
 	first, err := dial(ctx, b.addr)
 	if err != nil {
-		return throughput{}, err
+		return read, 0, err
 	}
 	ends, err := first.logEnds(l.topic, l.partitions)
 	first.close()
 	if err != nil {
-		return throughput{}, err
+		return read, 0, err
 	}
 	readers := make([]*reader, l.connections)
 	for i := range readers {
-		readers[i] = &reader{topic: l.topic, next: map[int32]int64{}, ends: ends}
+		readers[i] = &reader{topic: l.topic, isolation: how.isolation, next: map[int32]int64{}, ends: ends}
 		for p := i; p < l.partitions; p += l.connections {
 			readers[i].mine = append(readers[i].mine, int32(p))
 		}
 		if readers[i].conn, err = dial(ctx, b.addr); err != nil {
-			return throughput{}, err
+			return read, 0, err
 		}
 		defer readers[i].conn.close()
 	}
 
 	before, err := b.usage()
 	if err != nil {
-		return throughput{}, err
+		return read, 0, err
 	}
 	group, _ := errgroup.WithContext(ctx)
 	for _, r := range readers {
@@ -56,38 +66,41 @@ func catchUp(ctx context.Context, c *config, b *broker, l load) (throughput, err
 				if err := r.pass(); err != nil {
 					return err
 				}
-				if time.Since(before.at) >= c.measure/2 {
+				if time.Since(before.at) >= how.within {
 					return nil
 				}
 			}
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return throughput{}, fmt.Errorf("catch-up fetch: %w", err)
+		return read, 0, fmt.Errorf("catch-up fetch: %w", err)
 	}
 	after, err := b.usage()
 	if err != nil {
-		return throughput{}, err
+		return read, 0, err
 	}
 	var bytes int64
 	for _, r := range readers {
 		bytes += r.bytes
+		aborted += r.aborted
 	}
 	if bytes == 0 {
-		return throughput{}, errors.New("catch-up fetch: there was nothing to read")
+		return read, 0, errors.New("catch-up fetch: there was nothing to read")
 	}
-	return newThroughput(bytes, before, after), nil
+	return newThroughput(bytes, before, after), aborted, nil
 }
 
 // reader fetches some partitions of a topic over one connection.
 type reader struct {
-	conn  *conn
-	topic string
-	mine  []int32
-	next  map[int32]int64 // offset to fetch next
-	ends  map[int32]int64
-	bytes int64 // of complete batches, over all passes
-	left  int   // bytes of the current response not yet read
+	conn      *conn
+	topic     string
+	isolation int8
+	mine      []int32
+	next      map[int32]int64 // offset to fetch next
+	ends      map[int32]int64
+	bytes     int64 // of complete batches, over all passes
+	aborted   int64 // transactions that fetches named
+	left      int   // bytes of the current response not yet read
 }
 
 // pass reads every partition from its start to its end once.
@@ -135,6 +148,7 @@ func (r *reader) request() *kmsg.FetchRequest {
 	req.MaxWaitMillis = int32(fetchMaxWait.Milliseconds())
 	req.MinBytes, req.MaxBytes = 1, fetchMaxBytes
 	req.SessionEpoch = -1 // no fetch session
+	req.IsolationLevel = r.isolation
 	req.Topics = append(req.Topics, t)
 	return req
 }
@@ -252,8 +266,10 @@ func (w *walker) partition() {
 		return
 	}
 	w.skip(3 * 8) // high watermark, last stable offset, log start offset
-	for range w.count() {
-		w.skip(2 * 8) // aborted transactions: there are none here
+	aborted := w.count()
+	w.r.aborted += int64(aborted)
+	for range aborted {
+		w.skip(2 * 8)
 		w.tags()
 	}
 	w.skip(4) // preferred replica
@@ -261,29 +277,37 @@ func (w *walker) partition() {
 	w.tags()
 }
 
-// batches looks at the header of the first batch and throws the rest away. All
-// batches of a topic have one size here (makeBatch), so the header tells how
-// many came; were it not so, the next fetch would begin within a batch, and its
+// batches looks at the headers of batches and throws the rest away. Data batches
+// of a topic have one size here (makeBatch), so the first one's header tells how
+// many came, unless the log has control batches between them: then each header is
+// looked at. Were it not so, the next fetch would begin within a batch, and its
 // first header would show that. A batch that is cut off at the end counts for nothing.
 func (w *walker) batches(partition int32, size int) {
-	if size < batchOverhead {
-		w.skip(size)
-		return
-	}
-	head := w.peek(batchOverhead)
-	base := int64(binary.BigEndian.Uint64(head))
-	length := 12 + int(int32(binary.BigEndian.Uint32(head[8:])))
-	records := int64(int32(binary.BigEndian.Uint32(head[23:]))) + 1
-	if w.err != nil {
-		return
-	}
-	if base != w.r.next[partition] || length < batchOverhead || head[16] != 2 {
-		w.err = fmt.Errorf("%s-%d has a batch of offset %d, %d bytes, magic %d where offset %d was due",
-			w.r.topic, partition, base, length, head[16], w.r.next[partition])
-		return
+	for size >= batchOverhead && w.err == nil {
+		head := w.peek(batchOverhead)
+		base := int64(binary.BigEndian.Uint64(head))
+		length := 12 + int(int32(binary.BigEndian.Uint32(head[8:])))
+		records := int64(int32(binary.BigEndian.Uint32(head[23:]))) + 1
+		if w.err != nil {
+			return
+		}
+		if base != w.r.next[partition] || length < batchOverhead || head[16] != 2 {
+			w.err = fmt.Errorf("%s-%d has a batch of offset %d, %d bytes, magic %d where offset %d was due",
+				w.r.topic, partition, base, length, head[16], w.r.next[partition])
+			return
+		}
+		complete := size / length
+		if transactional := head[attributesAt+1]&isTransactional != 0; transactional {
+			complete = min(1, complete)
+		}
+		taken := complete * length
+		if complete == 0 {
+			taken = size
+		}
+		w.skip(taken)
+		size -= taken
+		w.r.next[partition] += int64(complete) * records
+		w.r.bytes += int64(complete) * int64(length)
 	}
 	w.skip(size)
-	complete := size / length
-	w.r.next[partition] += int64(complete) * records
-	w.r.bytes += int64(complete) * int64(length)
 }

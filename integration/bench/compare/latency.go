@@ -45,7 +45,7 @@ func oneAtATime(ctx context.Context, c *config, b *broker) ([]metric, error) {
 		if err := conn.send(frame, n); err != nil {
 			return nil, fmt.Errorf("one record at a time: %w", err)
 		}
-		if err := conn.receiveProduce(n, 1); err != nil {
+		if err := conn.receiveProduce(produceVersion, n, 1); err != nil {
 			return nil, fmt.Errorf("one record at a time: %w", err)
 		}
 		if sent.Sub(began) > c.warmup {

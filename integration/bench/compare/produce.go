@@ -62,10 +62,15 @@ type partitionBatch struct {
 	batch     []byte
 }
 
-// encodeProduce makes the frame of a produce request, acks=all.
+// encodeProduce makes the frame of a produce request.
 func encodeProduce(topic string, batches ...partitionBatch) []byte {
+	return encode(newProduce(produceVersion, topic, batches))
+}
+
+// newProduce makes a produce request, acks=all.
+func newProduce(version int16, topic string, batches []partitionBatch) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
-	req.Version = produceVersion
+	req.Version = version
 	req.Acks = -1
 	req.TimeoutMillis = int32(requestTimeout.Milliseconds())
 	t := kmsg.NewProduceRequestTopic()
@@ -76,13 +81,13 @@ func encodeProduce(topic string, batches ...partitionBatch) []byte {
 		t.Partitions = append(t.Partitions, p)
 	}
 	req.Topics = append(req.Topics, t)
-	return encode(req)
+	return req
 }
 
 // receiveProduce reads the response to a produce request of so many batches.
-func (c *conn) receiveProduce(correlation int32, batches int) error {
+func (c *conn) receiveProduce(version int16, correlation int32, batches int) error {
 	var resp kmsg.ProduceResponse
-	resp.SetVersion(produceVersion)
+	resp.SetVersion(version)
 	if err := c.receive(&resp, correlation); err != nil {
 		return err
 	}
@@ -129,6 +134,19 @@ func newThroughput(bytes int64, before, after usage) throughput {
 			broker:    after.broker - before.broker,
 			generator: after.generator - before.generator,
 			known:     before.known && after.known,
+		},
+	}
+}
+
+// plus is both together.
+func (t throughput) plus(o throughput) throughput {
+	return throughput{
+		bytes:   t.bytes + o.bytes,
+		elapsed: t.elapsed + o.elapsed,
+		spent: usage{
+			broker:    t.spent.broker + o.spent.broker,
+			generator: t.spent.generator + o.spent.generator,
+			known:     o.spent.known,
 		},
 	}
 }
@@ -230,7 +248,7 @@ func (c *conn) pump(frames []frame, inFlight int, acked *atomic.Int64, stop *ato
 			return nil
 		}
 		due := frames[int(received)%len(frames)]
-		if err := c.receiveProduce(received, due.batches); err != nil {
+		if err := c.receiveProduce(produceVersion, received, due.batches); err != nil {
 			return err
 		}
 		acked.Add(int64(due.payload))

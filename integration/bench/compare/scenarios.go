@@ -29,6 +29,8 @@ func scenarios() []scenario {
 			func(ctx context.Context, c *config, b *broker, _ time.Duration) ([]metric, error) {
 				return endToEnd(ctx, c, b)
 			}},
+		{"txn", "small transactions one after the other, of one producer and of several", transactions},
+		{"read-committed", "a log of transactions, some aborted, read with both isolation levels", readCommitted},
 	}
 }
 
@@ -51,7 +53,7 @@ func stream(l load, title string) func(context.Context, *config, *broker, time.D
 		if err := settle(b.dir); err != nil {
 			return nil, err
 		}
-		read, err := catchUp(ctx, c, b, l)
+		read, _, err := catchUp(ctx, b, l, reading{within: c.measure / 2})
 		if err != nil {
 			return nil, err
 		}

@@ -193,7 +193,7 @@ func firstRecord(ctx context.Context, addr string) error {
 	if err := c.send(frame, 1); err != nil {
 		return err
 	}
-	return c.receiveProduce(1, 1)
+	return c.receiveProduce(produceVersion, 1, 1)
 }
 
 // freePorts finds two ports that nobody listens on.

@@ -165,9 +165,11 @@ func (r *results) writeJSON(w io.Writer, notes []string) error {
 }
 
 const (
-	wideSpread    = 0.30 // of the median, between the lowest and the highest round
-	costlyLoad    = 0.50 // of the broker's CPU time
-	brokerCPUName = "broker CPU-s/GB"
+	wideSpread = 0.30 // of the median, between the lowest and the highest round
+	costlyLoad = 0.50 // of the broker's CPU time
+
+	// The names of CPU figures begin with whose they are; what follows is the same.
+	brokerCPU, generatorCPU = "broker", "generator"
 )
 
 // doubts names what the reader should know before believing the table.
@@ -186,9 +188,9 @@ func (r *results) doubts() []string {
 					s.name, row.Scenario, row.Metric, row.decimals, low, row.decimals, high))
 			}
 			if row.kind == generatorCost {
-				if broker, ok := r.brokerCPU(row.Scenario, s.name); ok && median > costlyLoad*broker {
-					doubts = append(doubts, fmt.Sprintf("%s, %s: the load generator spent %.2f CPU-s/GB beside the broker's %.2f; on a busy machine MB/s is partly its own",
-						s.name, row.Scenario, median, broker))
+				if broker, ok := r.brokerCPU(row, s.name); ok && median > costlyLoad*broker {
+					doubts = append(doubts, fmt.Sprintf("%s, %s: %.*f %s beside the broker's %.*f; on a busy machine the figures are partly the generator's own",
+						s.name, row.Scenario, row.decimals, median, row.Metric, row.decimals, broker))
 				}
 			}
 		}
@@ -196,9 +198,11 @@ func (r *results) doubts() []string {
 	return doubts
 }
 
-func (r *results) brokerCPU(scenario, system string) (float64, bool) {
+// brokerCPU is what the broker spent beside a generator's cost.
+func (r *results) brokerCPU(generator *row, system string) (float64, bool) {
+	name := brokerCPU + strings.TrimPrefix(generator.Metric, generatorCPU)
 	for _, row := range r.rows {
-		if row.Scenario == scenario && row.Metric == brokerCPUName {
+		if row.Scenario == generator.Scenario && row.Metric == name {
 			return row.median(system)
 		}
 	}
