@@ -1,8 +1,10 @@
 package kafkaapi
 
 import (
+	"fmt"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/streamweir/streamweir/broker/partition"
@@ -13,6 +15,9 @@ import (
 // Version 2 tells the transaction version (KIP-1228). The answer comes when the
 // markers are durable; those of __consumer_offsets are applied by then.
 
+// maxMarkers bounds the markers of one request, which are all under way at once.
+const maxMarkers = 100_000
+
 func (s *Server) writeTxnMarkers(k *call) {
 	req := k.req.(*kmsg.WriteTxnMarkersRequest)
 	resp := req.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
@@ -21,6 +26,12 @@ func (s *Server) writeTxnMarkers(k *call) {
 	one := func() {
 		if left.Add(-1) == 0 {
 			k.reply(resp)
+		}
+	}
+	write := s.core.WriteTxnMarker
+	if countMarkers(req) > maxMarkers {
+		write = func(_ string, _ int32, m partition.Marker) {
+			m.Done(fmt.Errorf("%w: a request may write up to %d markers", kerr.PolicyViolation, maxMarkers))
 		}
 	}
 	resp.Markers = make([]kmsg.WriteTxnMarkersResponseMarker, len(req.Markers))
@@ -36,7 +47,7 @@ func (s *Server) writeTxnMarkers(k *call) {
 			for n, index := range t.Partitions {
 				rp := &rt.Partitions[n]
 				rp.Partition = index
-				s.core.WriteTxnMarker(t.Topic, index, partition.Marker{
+				write(t.Topic, index, partition.Marker{
 					ProducerID: m.ProducerID, ProducerEpoch: m.ProducerEpoch, CoordinatorEpoch: m.CoordinatorEpoch,
 					Commit: m.Committed, TransactionVersion: m.TransactionVersion,
 					Done: func(err error) {
@@ -48,4 +59,13 @@ func (s *Server) writeTxnMarkers(k *call) {
 		}
 	}
 	one()
+}
+
+func countMarkers(req *kmsg.WriteTxnMarkersRequest) (n int) {
+	for i := range req.Markers {
+		for j := range req.Markers[i].Topics {
+			n += len(req.Markers[i].Topics[j].Partitions)
+		}
+	}
+	return n
 }

@@ -1,6 +1,7 @@
 package kafkaapi
 
 import (
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -10,10 +11,25 @@ import (
 func (s *Server) describeProducers(k *call) {
 	req := k.req.(*kmsg.DescribeProducersRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+	type place struct {
+		topic string
+		index int32
+	}
+	seen := map[place]bool{}
 	for _, t := range req.Topics {
 		rt := kmsg.NewDescribeProducersResponseTopic()
 		rt.Topic = t.Topic
 		for _, index := range t.Partitions {
+			at := place{t.Topic, index}
+			if seen[at] {
+				// An answer may be large, and is given once.
+				rp := kmsg.NewDescribeProducersResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = index, kerr.InvalidRequest.Code
+				rp.ErrorMessage = kmsg.StringPtr("the partition is named twice")
+				rt.Partitions = append(rt.Partitions, rp)
+				continue
+			}
+			seen[at] = true
 			rt.Partitions = append(rt.Partitions, s.describePartitionProducers(t.Topic, index))
 		}
 		resp.Topics = append(resp.Topics, rt)

@@ -140,10 +140,11 @@ func TestTransactionalProduceThatIsRefused(t *testing.T) {
 	b.wantAsked(t)
 }
 
-// A server without a transaction coordinator knows of no transaction.
-func TestNoTransactionsWithoutACoordinator(t *testing.T) {
+// Where the transaction coordinator is not there yet, its batches are to be sent
+// again.
+func TestTransactionsWithoutTheirCoordinator(t *testing.T) {
 	b := &txnBroker{groupBroker: startGroupBroker(t)}
-	want(t, "produce", produced(ask[*kmsg.ProduceResponse](b.dial(t), txnProduce(t, 9, b, 7, 0, 0, "a"), nil)), kerr.InvalidTxnState)
+	want(t, "produce", produced(ask[*kmsg.ProduceResponse](b.dial(t), txnProduce(t, 9, b, 7, 0, 0, "a"), nil)), kerr.NotEnoughReplicas)
 }
 
 func committedFetch(b *txnBroker, v int16, offset int64) *kmsg.FetchRequest {
@@ -268,4 +269,28 @@ func TestMarkersForGroupsWithoutACoordinator(t *testing.T) {
 	<-b.core.Groups.Load(index)
 	want(t, "marker", marked(ask[*kmsg.WriteTxnMarkersResponse](c, markerOf(topic.ConsumerOffsets, index, 1, 0, true), nil)), nil)
 	want(t, "no topic", marked(ask[*kmsg.WriteTxnMarkersResponse](c, markerOf("nosuch", 0, 1, 0, true), nil)), kerr.UnknownTopicOrPartition)
+}
+
+// What one request can ask for is bounded.
+func TestLimitsOfTransactionRequests(t *testing.T) {
+	b := startTxnBroker(t)
+	c := b.dial(t)
+	req := markerOf("t", 0, 1, 0, true)
+	req.Markers[0].Topics[0].Partitions = make([]int32, maxMarkers+1)
+	for _, p := range ask[*kmsg.WriteTxnMarkersResponse](c, req, nil).Markers[0].Topics[0].Partitions {
+		if p.ErrorCode != kerr.PolicyViolation.Code {
+			t.Fatalf("too many markers: code %d", p.ErrorCode)
+		}
+	}
+	want(t, "produce", produced(ask[*kmsg.ProduceResponse](c, txnProduce(t, 9, b, 1, 0, 0, "a"), nil)), nil)
+	describe := kmsg.NewPtrDescribeProducersRequest()
+	describe.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: "t", Partitions: []int32{0, 0}}, {Topic: "nosuch", Partitions: []int32{0}}}
+	resp := ask[*kmsg.DescribeProducersResponse](c, describe, nil)
+	ps := resp.Topics[0].Partitions
+	want(t, "first", ps[0].ErrorCode, nil)
+	want(t, "twice", ps[1].ErrorCode, kerr.InvalidRequest)
+	want(t, "no topic", resp.Topics[1].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
+	if len(ps[0].ActiveProducers) != 1 || ps[0].ActiveProducers[0].CurrentTxnStartOffset != 0 {
+		t.Errorf("%+v", ps[0].ActiveProducers)
+	}
 }
