@@ -77,17 +77,17 @@ func (l *fakeLog) release() {
 
 func (l *fakeLog) Read(p int32, fn func(kafka.Batch) error) error {
 	l.mu.Lock()
-	reading, err := l.reading, l.readErr
+	reading := l.reading
 	l.mu.Unlock()
 	if reading != nil {
 		<-reading
 	}
+	l.mu.Lock()
+	err, batches := l.readErr, slices.Clone(l.batches[p])
+	l.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	batches := slices.Clone(l.batches[p])
-	l.mu.Unlock()
 	for _, b := range batches {
 		if err := fn(kafka.Batch(b)); err != nil {
 			return err

@@ -18,29 +18,33 @@ import (
 // then, and any of the markers under way are in their partitions. What consumers
 // of the partitions see is compared with what the producers were told.
 func TestRandomEvents(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		t.Repeat(map[string]func(*rapid.T){
-			"init":        w.inits,
-			"produce":     w.produces,
-			"produce 2":   w.produces,
-			"end":         w.ends,
-			"log":         w.appendEnds,
-			"marker":      w.markerEnds,
-			"flow":        w.flows,
-			"time":        w.timePasses,
-			"crash":       w.crashes,
-			"":            w.check,
-			"goes on":     w.flows,
-			"end, please": w.ends,
-		})
-		w.settle()
+	for i := range 20 { // of a hundred each, by default
+		t.Run(fmt.Sprint(i), func(t *testing.T) { rapid.Check(t, randomEvents) })
+	}
+}
+
+func randomEvents(t *rapid.T) {
+	w := newWorld(t)
+	t.Repeat(map[string]func(*rapid.T){
+		"init":        w.inits,
+		"produce":     w.produces,
+		"produce 2":   w.produces,
+		"end":         w.ends,
+		"log":         w.appendEnds,
+		"marker":      w.markerEnds,
+		"flow":        w.flows,
+		"time":        w.timePasses,
+		"crash":       w.crashes,
+		"":            w.check,
+		"goes on":     w.flows,
+		"end, please": w.ends,
 	})
+	w.settle()
 }
 
 // world is a shard with everything around it, and what must be true.
 type world struct {
-	t       *rapid.T
+	t       failer
 	cfg     Config
 	sum     total
 	epoch   int32
@@ -101,7 +105,12 @@ type logProducer struct {
 	coordinator int32
 }
 
-func newWorld(t *rapid.T) *world {
+// failer is a test, random or not.
+type failer interface {
+	Fatalf(format string, args ...any)
+}
+
+func newWorld(t failer) *world {
 	w := &world{
 		t: t, cfg: DefaultConfig(), epoch: 1, now: stageStart, ids: 100,
 		logs: map[TopicPartition]*partitionLog{}, owner: map[string]*client{},
@@ -215,8 +224,12 @@ func (w *world) idle(t *rapid.T, ready func(c *client) bool) *client {
 
 func (w *world) inits(t *rapid.T) {
 	c := w.idle(t, func(*client) bool { return true })
-	r := &initialization{id: c.id, timeoutMs: pick[int32](t, "timeout", 15_000, 60_000), expected: expected{noProducerID, noProducerEpoch}}
-	if !c.fresh && pick(t, "KIP-360", true, false) {
+	w.init(c, pick[int32](t, "timeout", 15_000, 60_000), !c.fresh && pick(t, "KIP-360", true, false))
+}
+
+func (w *world) init(c *client, timeoutMs int32, goesOn bool) {
+	r := &initialization{id: c.id, timeoutMs: timeoutMs, expected: expected{noProducerID, noProducerEpoch}}
+	if goesOn {
 		r.expected = c.producer
 	}
 	var got expected
@@ -251,6 +264,10 @@ func (w *world) produces(t *rapid.T) {
 	tp := pick(t, "partition", slices.SortedFunc(maps.Keys(w.logs), func(a, b TopicPartition) int {
 		return len(a.Topic) - len(b.Topic) + int(a.Partition) - int(b.Partition)
 	})...)
+	w.produce(c, tp)
+}
+
+func (w *world) produce(c *client, tp TopicPartition) {
 	if c.txn == nil {
 		c.txn = &attempt{number: len(w.txns) + 1, by: c, records: map[TopicPartition]int{}}
 		w.txns = append(w.txns, c.txn)
@@ -330,9 +347,15 @@ func (l *partitionLog) mark(m Marker) *kerr.Error {
 // ends asks for the end of a transaction, and again until it is sure of it.
 func (w *world) ends(t *rapid.T) {
 	c := w.idle(t, func(c *client) bool { return !c.broken && c.txn != nil })
+	w.end(c, c.txn.asked || pick(t, "commit", true, true, false))
+}
+
+// end asks for the end of a transaction: the one that was asked for, where one
+// was.
+func (w *world) end(c *client, commit bool) {
 	a := c.txn
 	if !a.asked {
-		a.asked, a.commit = true, pick(t, "commit", true, true, false)
+		a.asked, a.commit = true, commit
 	}
 	r := &endRequest{producer: producer{c.id, c.producer.producerID, c.producer.epoch}, commit: a.commit, version: c.version}
 	var got expected
@@ -401,7 +424,9 @@ func (w *world) endMarker(i int, how string) {
 
 // flows lets everything under way end well: random ends alone would get to a
 // second transaction too rarely.
-func (w *world) flows(*rapid.T) {
+func (w *world) flows(*rapid.T) { w.flow() }
+
+func (w *world) flow() {
 	for len(w.queue) > 0 || len(w.markers) > 0 {
 		if len(w.queue) > 0 {
 			w.endAppend(nil)
@@ -430,13 +455,20 @@ func (w *world) advance(d time.Duration) {
 }
 
 func (w *world) crashes(t *rapid.T) {
-	for _, e := range w.queue[:rapid.IntRange(0, len(w.queue)).Draw(t, "appends")] {
+	appends := rapid.IntRange(0, len(w.queue)).Draw(t, "appends")
+	w.crash(appends, func() bool { return pick(t, "marker", true, false) })
+}
+
+// crash loses everything but the log: the first of the appends under way are in
+// it, and those markers that written says are in their partitions.
+func (w *world) crash(appends int, written func() bool) {
+	for _, e := range w.queue[:appends] {
 		w.log = append(w.log, e.records...)
 	}
 	for _, m := range w.markers {
-		if pick(t, "marker", true, false) {
+		if written() {
 			if err := w.logs[m.TopicPartition].mark(m.Marker); err != nil {
-				t.Fatalf("marker %s: %v", showMarker(m), err)
+				w.t.Fatalf("marker %s: %v", showMarker(m), err)
 			}
 		}
 	}
@@ -490,10 +522,10 @@ func (w *world) check(t *rapid.T) {
 // settle lets everything come to its end, and looks at what consumers see.
 func (w *world) settle() {
 	for range 20 {
-		w.flows(w.t)
+		w.flow()
 		w.advance(30 * time.Second)
 	}
-	w.flows(w.t)
+	w.flow()
 	for id, t := range w.shard.txns {
 		if t.busy() || !t.state.resting() {
 			w.t.Fatalf("%s never came out of %s", id, t.state)
@@ -523,7 +555,7 @@ func (w *world) settle() {
 }
 
 // read is a consumer of committed records.
-func (l *partitionLog) read(t *rapid.T, tp TopicPartition, visible map[*attempt]map[TopicPartition]int) {
+func (l *partitionLog) read(t failer, tp TopicPartition, visible map[*attempt]map[TopicPartition]int) {
 	open := map[int64][]*attempt{}
 	for _, e := range l.entries {
 		if e.attempt != nil {

@@ -23,7 +23,7 @@ func transactionKey(id string) []byte {
 	return k.AppendTo(nil)
 }
 
-// value is m as it goes into the log.
+// value is what the log gets to hold of m.
 func (m *metadata) value() []byte {
 	v := kmsg.NewTxnMetadataValue()
 	v.Version, v.ProducerID, v.ProducerEpoch = valueVersion, m.producerID, m.epoch

@@ -11,8 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Apache Kafka's own bytes for a transaction in the middle of using up its
-// epochs, by its TransactionLog.valueToBytes.
+// Apache Kafka's own bytes, by its TransactionLog.valueToBytes (but for the order
+// of partitions, which is that of a hash set there): a transaction that uses up
+// its epochs, and an id that is just initialized.
 func TestRecordBytes(t *testing.T) {
 	m := metadata{
 		producerID: 7, prevProducerID: 7, nextProducerID: 8, epoch: math.MaxInt16, lastEpoch: math.MaxInt16 - 1, timeoutMs: 60_000,
@@ -21,6 +22,11 @@ func TestRecordBytes(t *testing.T) {
 	want := strings.ReplaceAll("0001 0000000000000007 7fff 0000ea60 02 02 0274 03 00000000 00000002 00 00000000000007d0 00000000000003e8"+
 		" 03 00 08 0000000000000007 01 08 0000000000000008 02 02 0002", " ", "")
 	if got := hex.EncodeToString(m.value()); got != want {
+		t.Errorf("value\n got %s\nwant %s", got, want)
+	}
+	empty := metadata{producerID: 7, prevProducerID: 7, nextProducerID: -1, timeoutMs: 60_000, started: noTimestamp, updated: 2000}
+	want = strings.ReplaceAll("0001 0000000000000007 0000 0000ea60 00 00 00000000000007d0 ffffffffffffffff 01 00 08 0000000000000007", " ", "")
+	if got := hex.EncodeToString(empty.value()); got != want {
 		t.Errorf("value\n got %s\nwant %s", got, want)
 	}
 	if got := hex.EncodeToString(transactionKey("ab")); got != "000000026162" {

@@ -237,7 +237,7 @@ func TestGroupTransactSessionsThroughKills(t *testing.T) {
 func transact(ctx context.Context, s *harness.Server, version kgo.Opt, in, out, group, id string) error {
 	session, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(s.Addr()), version, kgo.TransactionalID(id), kgo.TransactionTimeout(10*time.Second), kgo.ConsumerGroup(group), kgo.ConsumeTopics(in),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.MetadataMinAge(50*time.Millisecond), kgo.SessionTimeout(6*time.Second),
 	)
 	if err != nil {

@@ -16,15 +16,14 @@ import (
 // A script is one transaction, request by request: two partitions, the offset of
 // a group, and a commit or an abort.
 type script struct {
-	t       *testing.T
-	s       *harness.Server
-	c       *harness.Conn
-	v2      bool // transaction version 2
-	commit  bool
-	topic   string
-	topicID [16]byte
-	group   string
-	id      string
+	t      *testing.T
+	s      *harness.Server
+	c      *harness.Conn
+	v2     bool // transaction version 2
+	commit bool
+	topic  string
+	group  string
+	id     string
 
 	producerID int64
 	epoch      int16
