@@ -207,7 +207,7 @@ func askListTransactions(e *env, v int16) (kmsg.Request, func(kmsg.Response) err
 
 func TestTransactionCoordinatorInEveryVersion(t *testing.T) {
 	e := newEnv(t, 1)
-	e.findTxn("x") // it may have to be made first
+	e.findTxn("x")                   // it may have to be made first
 	for v := int16(1); v <= 6; v++ { // version 0 knows groups only
 		req := harness.At(kmsg.NewPtrFindCoordinatorRequest(), v)
 		req.CoordinatorKey, req.CoordinatorKeys, req.CoordinatorType = "x", []string{"x", "y"}, 1
