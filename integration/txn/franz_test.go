@@ -198,7 +198,7 @@ func TestGroupTransactSessionsThroughKills(t *testing.T) {
 		reader := harness.Client(t, s, kgo.ConsumeTopics(out), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 		kills := 0
 		for len(seen) < n {
-			fs := reader.PollFetches(ctx)
+			fs := reader.PollRecords(ctx, n/20) // a few at a time, so that there is something left to be killed over
 			if ctx.Err() != nil {
 				t.Fatalf("%d of %d records came through: %v", len(seen), n, ctx.Err())
 			}
