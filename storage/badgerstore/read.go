@@ -26,6 +26,7 @@ type reader struct {
 	skip   int32
 	size   int32
 	seen   int64 // the largest offset that was looked at
+	first  int64 // the last offset of the batch that was asked for
 	copyFn func(value []byte) error
 }
 
@@ -85,6 +86,13 @@ func (l *batchLog) Read(id storage.Partition, at storage.Position, dst []byte) (
 		return r.n, &storage.CorruptError{Partition: id, Base: next, Err: err}
 	case err != nil:
 		return 0, fmt.Errorf("read at %d of %s: %w", at.Base, id, err)
+	case s.partition(id) != p:
+		return 0, outOfRange(id, at)
+	}
+	if start, _ := p.bounds(); r.first < start {
+		// Some of what was read may have been removed while it was: the read then
+		// went on with what came behind that.
+		return 0, outOfRange(id, at)
 	}
 	return r.n, nil
 }
@@ -115,6 +123,9 @@ func (s *Store) read(r *reader, p *partition, base, start, end int64, exact bool
 		r.seen = b.LastOffset
 		if exact && (b.BaseOffset != base || b.LastOffset < start || r.skip > b.Size) {
 			return base, storage.ErrOutOfRange
+		}
+		if exact {
+			r.first = b.LastOffset
 		}
 		exact = false
 		if b.BaseOffset >= end || r.n == len(r.dst) {
