@@ -13,13 +13,16 @@ import (
 	"github.com/streamweir/streamweir/integration/history/workload"
 )
 
-// planted are faults on the wire with the finding that each must lead to.
-var planted = []struct {
+// plant is a fault on the wire with the finding that it must lead to.
+type plant struct {
 	fault   string
 	kind    checker.Anomaly
 	txn     bool // needs transactions
+	keepOld bool // needs what compaction would remove
 	disturb workload.Disturbance
-}{
+}
+
+var planted = []plant{
 	{fault: "lose-batch", kind: checker.LostWrite},
 	{fault: "skip-batch", kind: checker.SkippedPoll},
 	{fault: "alter-byte", kind: checker.Altered},
@@ -34,7 +37,7 @@ var planted = []struct {
 	{fault: "stale-end", kind: checker.EndBack},
 	{fault: "forget-commit", kind: checker.LostCommit},
 	{fault: "old-commit", kind: checker.CommitBack},
-	{fault: "lose-tombstones", kind: checker.Resurrected},
+	{fault: "lose-tombstones", kind: checker.Resurrected, keepOld: true},
 	{fault: "stick-writes", kind: checker.StuckWrites},
 	{fault: "stick-group", kind: checker.StuckGroup},
 	{fault: "hide-end", kind: checker.Unseen},
@@ -59,7 +62,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			}
 			c := workload.Config{
 				Seed: 1, Load: 5 * time.Second, Settle: 6 * time.Second, Rate: 400, Every: time.Second, Transactions: p.txn, Compaction: true,
-				Log: t.Logf, Wrap: l.Wrap,
+				KeepOld: p.keepOld, Log: t.Logf, Wrap: l.Wrap,
 			}
 			if p.disturb != "" {
 				c.Disturb = []workload.Disturbance{p.disturb}
@@ -71,14 +74,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 
 func TestEveryFaultHasATest(t *testing.T) {
 	for _, name := range liar.Names() {
-		if !slices.ContainsFunc(planted, func(p struct {
-			fault   string
-			kind    checker.Anomaly
-			txn     bool
-			disturb workload.Disturbance
-		}) bool {
-			return p.fault == name
-		}) {
+		if !slices.ContainsFunc(planted, func(p plant) bool { return p.fault == name }) {
 			t.Errorf("no test plants %s", name)
 		}
 	}

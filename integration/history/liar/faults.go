@@ -143,7 +143,7 @@ var faults = map[string]fault{
 	}},
 	// After a while no produce request is answered.
 	"stick-writes": {keys: []kmsg.Key{kmsg.Produce}, before: func(l *Liar, _ kmsg.Request) bool {
-		return l.count("requests") < 300
+		return l.count("requests") < 50
 	}},
 	// The log's end is behind.
 	"stale-end": {keys: []kmsg.Key{kmsg.ListOffsets}, after: func(l *Liar, _ kmsg.Request, resp kmsg.Response) {

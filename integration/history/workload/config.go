@@ -59,7 +59,9 @@ type Config struct {
 	// Transactions and Compaction are parts of the load that a broker must have.
 	Transactions bool
 	Compaction   bool
-	Disturb      []Disturbance
+	// KeepOld has nothing compacted, so that old records are there to be shown.
+	KeepOld bool
+	Disturb []Disturbance
 	// Every is the mean time between two disturbances.
 	Every time.Duration
 	Log   func(format string, args ...any)

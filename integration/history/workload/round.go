@@ -123,6 +123,10 @@ func (r *round) defineTopics() {
 		"cleanup.policy": "compact", "segment.ms": "2000", "segment.bytes": "1048576", "min.cleanable.dirty.ratio": "0.01",
 		"delete.retention.ms": "1000", "min.compaction.lag.ms": "0", "max.compaction.lag.ms": "4000",
 	}}
+	if r.KeepOld {
+		r.keyed.configs["min.compaction.lag.ms"] = "3600000"
+		r.keyed.configs["max.compaction.lag.ms"] = "3600000"
+	}
 	if r.Compaction {
 		r.topics = append(r.topics, r.keyed)
 	}
