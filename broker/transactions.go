@@ -12,7 +12,14 @@ import (
 // WriteTxnMarker appends the end of a transaction to a partition. In
 // __consumer_offsets, the group coordinator then takes over the offsets that
 // the transaction has committed, or drops them, before m.Done is called.
+//
+// A coordinator epoch above our leader epoch is of no coordinator there is. It
+// would fence the true one, which could never end the transaction.
 func (c *Core) WriteTxnMarker(name string, index int32, m partition.Marker) {
+	if newest := c.Partitions.Epoch(); m.CoordinatorEpoch > newest {
+		m.Done(fmt.Errorf("%w: coordinator epoch %d is above %d, the newest there is", kerr.InvalidRequest, m.CoordinatorEpoch, newest))
+		return
+	}
 	var p *partition.Partition
 	if t := c.Topics.Topic(name); t != nil {
 		p = c.Partitions.Get(t.ID, index)

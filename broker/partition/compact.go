@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -553,17 +554,35 @@ func (p *Partition) stillMarked(txns []AbortedTxn) ([]AbortedTxn, error) {
 	if !compacted && !p.topic.Load().Settings.CleanupCompact {
 		return txns, nil
 	}
-	left := txns[:0:0]
-	for _, t := range txns {
-		err := p.m.log.Batches(p.id, t.LastOffset, func(i storage.BatchInfo) bool {
-			if i.BaseOffset <= t.LastOffset && i.Size > kafka.BatchHeaderSize {
-				left = append(left, t)
+	// All markers in one walk: looking for each by itself would go over the same
+	// gap that compaction has left again and again.
+	markers := make([]int64, len(txns))
+	for i, t := range txns {
+		markers[i] = t.LastOffset
+	}
+	slices.Sort(markers)
+	there := make(map[int64]bool, len(txns))
+	for next := 0; next < len(markers); {
+		far := false
+		between := 0 // batches since the last marker
+		err := p.m.log.Batches(p.id, markers[next], func(i storage.BatchInfo) bool {
+			for between++; next < len(markers) && markers[next] <= i.LastOffset; next++ {
+				there[markers[next]] = markers[next] >= i.BaseOffset && i.Size > kafka.BatchHeaderSize
+				between = 0
 			}
-			return false
+			far = between >= markerSeek
+			return next < len(markers) && !far
 		})
 		if err != nil {
 			return nil, clientError(err)
 		}
+		if !far {
+			break
+		}
 	}
-	return left, nil
+	return slices.DeleteFunc(slices.Clone(txns), func(t AbortedTxn) bool { return !there[t.LastOffset] }), nil
 }
+
+// markerSeek is how many batches are passed over on the way to the next marker
+// before it is looked up.
+const markerSeek = 256

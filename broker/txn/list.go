@@ -8,6 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// maxPattern is the longest pattern (bytes): what a pattern makes of memory and
+// time grows with it, up to a thousand times its length.
+const maxPattern = 1024
+
 // A filter is what ListTransactions asks for. Without conditions it lets all
 // pass.
 type filter struct {
@@ -35,6 +39,9 @@ func newFilter(req *kmsg.ListTransactionsRequest) (f filter, unknown []string, e
 		f.durationMs = req.DurationFilterMillis
 	}
 	if p := req.TransactionalIDPattern; req.Version >= 2 && p != nil && *p != "" {
+		if len(*p) > maxPattern {
+			return f, unknown, kerr.InvalidRegularExpression
+		}
 		// Apache Kafka takes Java's patterns, and the whole id has to match.
 		re, e := regexp.Compile("^(?:" + *p + ")$")
 		if e != nil {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // kmsg decodes by the counts that it reads. It checks that an array has no more
@@ -43,6 +44,11 @@ type schemaField struct {
 }
 
 func (f *schemaField) in(version int16) bool { return f.min <= version && version <= f.max }
+
+// maxString is the longest string (bytes), as in Apache Kafka. Flexible versions
+// could write longer ones; but strings go from requests into records of
+// __consumer_offsets and __transaction_state, which have 16 bits for a length.
+const maxString = math.MaxInt16
 
 // checkBody checks the lengths and counts of a request's body. What it accepts
 // kmsg decodes in time and memory in proportion to the body; kmsg may still
@@ -197,7 +203,11 @@ func (w *walker) value(f *schemaField) {
 		}
 		w.group(f.fields)
 	default:
-		if n := w.length(f.kind == text); n > 0 {
+		n := w.length(f.kind == text)
+		if f.kind == text && n > maxString {
+			w.fail()
+		}
+		if n > 0 {
 			w.take(n)
 		}
 	}

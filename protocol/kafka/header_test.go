@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -214,6 +216,19 @@ func TestTagBombIsRefusedAtOnce(t *testing.T) {
 }
 
 // Left to itself, kmsg allocates over a gigabyte for these 16 MB.
+// TestStringsFitIntoRecords: a longer id was acknowledged, and what was written
+// of it could not be read back.
+func TestStringsFitIntoRecords(t *testing.T) {
+	for n, fits := range map[int]bool{math.MaxInt16: true, math.MaxInt16 + 1: false, 1<<16 + 1: false} {
+		req := kmsg.NewPtrInitProducerIDRequest()
+		req.Version = 4
+		req.TransactionalID = kmsg.StringPtr(strings.Repeat("x", n))
+		if err := checkBody(Key(req.Key()), req.Version, req.AppendTo(nil)); (err == nil) != fits || err != nil && !errors.Is(err, ErrMalformedRequest) {
+			t.Errorf("a transactional id of %d bytes: %v", n, err)
+		}
+	}
+}
+
 func TestArrayBombIsRefused(t *testing.T) {
 	const size = 16 << 20
 	body := make([]byte, size)
