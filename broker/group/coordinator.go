@@ -8,12 +8,12 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -36,8 +36,8 @@ type Log interface {
 type Options struct {
 	Config Config
 	Log    Log
-	Logger *zap.Logger // nil for none
-	Clock  Clock       // nil for the system's
+	Logger *zap.Logger       // nil for none
+	Clock  coordinator.Clock // nil for the system's
 	// Exists says whether there is a topic of that name and, unless it is zero,
 	// of that id; nil if all exist. What a load finds of topics that do not,
 	// it lets go of: a broker that was killed may have deleted them before it
@@ -55,10 +55,9 @@ type Coordinator struct {
 	cfg    Config
 	log    Log
 	logger *zap.Logger
-	clock  Clock
+	clock  coordinator.Clock
 	newID  func() string
 	exists func(topic string, id [16]byte) bool
-	start  time.Time
 
 	seats []seat
 	total atomic.Int64 // groups of all seats
@@ -71,7 +70,7 @@ type Coordinator struct {
 	loads    sync.WaitGroup
 	loaders  chan struct{} // a place for each partition that may be loaded at a time
 
-	alarm alarm
+	alarm *coordinator.Alarm
 }
 
 // maxLoaders is how many partitions are loaded at a time.
@@ -90,7 +89,7 @@ func New(o Options) (*Coordinator, error) {
 		c.logger = zap.NewNop()
 	}
 	if c.clock == nil {
-		c.clock = systemClock{}
+		c.clock = coordinator.SystemClock{}
 	}
 	if c.exists == nil {
 		c.exists = func(string, [16]byte) bool { return true }
@@ -98,8 +97,7 @@ func New(o Options) (*Coordinator, error) {
 	if c.newID == nil {
 		c.newID = newUUID
 	}
-	c.start = c.clock.Now()
-	c.alarm.c = c
+	c.alarm = coordinator.NewAlarm(c.clock, c.fireAll)
 	for i := range c.seats {
 		c.seats[i].partition = int32(i)
 	}
@@ -217,21 +215,21 @@ func (c *Coordinator) finish(s *seat, sh *shard, st *step) {
 			s.queue = append(s.queue, queued{sh, a.entry})
 		case actSet:
 			if s.shard == sh {
-				s.timers.set(a.timer, a.at)
+				s.timers.Set(a.timer, a.at)
 			}
 		case actCancel:
 			if s.shard == sh {
-				s.timers.cancel(a.timer)
+				s.timers.Cancel(a.timer)
 			}
 		}
 	}
-	next, wake := s.timers.next()
+	next, wake := s.timers.Next()
 	flush := len(s.queue) > 0 && !s.flushing
 	s.flushing = s.flushing || flush
 	s.mu.Unlock()
 
 	if wake {
-		c.alarm.at(next)
+		c.alarm.At(next)
 	}
 	for i := 0; others > 0; i++ {
 		switch a := &st.actions[i]; a.kind {
@@ -323,63 +321,11 @@ func (c *Coordinator) appended(s *seat, batch []queued, base int64, err error) {
 	c.appends.Add(-len(batch))
 }
 
-// alarm is the one timer of a coordinator: it wakes up for the next timer of
-// any shard.
-type alarm struct {
-	c    *Coordinator
-	soon atomic.Int64 // when it rings, as time since the coordinator's start; 0 for never
-
-	mu   sync.Mutex
-	stop func()
-	off  bool
-
-	ringing sync.Mutex // held while it rings
-}
-
-// at makes the alarm ring no later than then.
-func (a *alarm) at(then time.Time) {
-	due := max(int64(then.Sub(a.c.start)), 1)
-	if soon := a.soon.Load(); soon != 0 && soon <= due {
-		return
+// fireAll runs all timers that have run out.
+func (c *Coordinator) fireAll() {
+	for i := range c.seats {
+		c.fire(&c.seats[i])
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if soon := a.soon.Load(); a.off || soon != 0 && soon <= due {
-		return
-	}
-	if a.stop != nil {
-		a.stop()
-	}
-	a.soon.Store(due)
-	a.stop = a.c.clock.AfterFunc(max(then.Sub(a.c.clock.Now()), 0), a.ring)
-}
-
-// ring fires all timers that have run out.
-func (a *alarm) ring() {
-	a.ringing.Lock()
-	defer a.ringing.Unlock()
-	a.mu.Lock()
-	a.soon.Store(0)
-	off := a.off
-	a.mu.Unlock()
-	if off {
-		return
-	}
-	for i := range a.c.seats {
-		a.c.fire(&a.c.seats[i])
-	}
-}
-
-// silence ends the alarm; when it returns, the alarm does not ring any more.
-func (a *alarm) silence() {
-	a.mu.Lock()
-	a.off = true
-	if a.stop != nil {
-		a.stop()
-	}
-	a.mu.Unlock()
-	a.ringing.Lock()
-	defer a.ringing.Unlock()
 }
 
 // fire runs the timers of a seat that have run out, and sets the alarm for the
@@ -391,7 +337,7 @@ func (c *Coordinator) fire(s *seat) {
 		return
 	}
 	st := c.newStep()
-	for t := s.timers.due(st.now); t != nil; t = s.timers.due(st.now) {
+	for t := s.timers.Due(st.now); t != nil; t = s.timers.Due(st.now) {
 		s.shard.fire(st, t)
 	}
 	c.finish(s, s.shard, st)
@@ -404,7 +350,7 @@ func (c *Coordinator) Shutdown(ctx context.Context) error {
 	if !c.stopping.CompareAndSwap(false, true) {
 		return nil
 	}
-	c.alarm.silence()
+	c.alarm.Silence()
 	for i := range c.seats {
 		s := &c.seats[i]
 		s.mu.Lock()

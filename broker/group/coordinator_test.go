@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 	"github.com/streamweir/streamweir/storage"
 )
@@ -375,7 +376,7 @@ func TestDeleteGroupsAnswersEachOnce(t *testing.T) {
 // Many clients at once, so that the race detector has something to look at.
 func TestManyClients(t *testing.T) {
 	log := newFakeLog()
-	c := testCoordinator(t, log, systemClock{}, nil)
+	c := testCoordinator(t, log, coordinator.SystemClock{}, nil)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {

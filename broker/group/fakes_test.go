@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -164,7 +165,7 @@ func (c *fakeClock) advance(d time.Duration) {
 	c.mu.Unlock()
 }
 
-func testCoordinator(t testing.TB, log Log, clock Clock, change func(*Config)) *Coordinator {
+func testCoordinator(t testing.TB, log Log, clock coordinator.Clock, change func(*Config)) *Coordinator {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.InitialRebalanceDelay = 0

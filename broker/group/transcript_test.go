@@ -132,13 +132,13 @@ func (s *stage) run(event func(st *step)) {
 			s.say("append to %s: %s", a.entry.group, a.entry.effect)
 			s.queue = append(s.queue, a.entry)
 		case actSet:
-			s.timers.set(a.timer, a.at)
+			s.timers.Set(a.timer, a.at)
 			s.say("timer %s in %s", timerName(a.timer), a.at.Sub(s.now))
 		case actCancel:
-			if a.timer.index > 0 {
+			if a.timer.IsSet() {
 				s.say("no timer %s", timerName(a.timer))
 			}
-			s.timers.cancel(a.timer)
+			s.timers.Cancel(a.timer)
 		}
 	}
 	if !s.hold && len(s.queue) > 0 {
@@ -339,12 +339,12 @@ func (s *stage) advance(by string) {
 	}
 	end := s.now.Add(d)
 	for len(s.timers) > 0 {
-		next, _ := s.timers.next()
+		next, _ := s.timers.Next()
 		if next.After(end) {
 			break
 		}
 		s.now = next
-		t := s.timers.due(s.now)
+		t := s.timers.Due(s.now)
 		if t == nil {
 			continue
 		}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/broker/group"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
@@ -46,8 +46,8 @@ type Options struct {
 	Markers Markers
 	// NewProducerID returns a producer id that nobody has.
 	NewProducerID func() (int64, error)
-	Logger        *zap.Logger // nil for none
-	Clock         Clock       // nil for the system's
+	Logger        *zap.Logger       // nil for none
+	Clock         coordinator.Clock // nil for the system's
 }
 
 // Coordinator serves the transactional ids of the partitions that it was told
@@ -60,8 +60,7 @@ type Coordinator struct {
 	markers Markers
 	ids     spares
 	logger  *zap.Logger
-	clock   Clock
-	start   time.Time
+	clock   coordinator.Clock
 
 	seats []seat
 	total total // of all seats
@@ -74,7 +73,7 @@ type Coordinator struct {
 	loads    sync.WaitGroup
 	loaders  chan struct{} // a place for each partition that may be loaded at a time
 
-	alarm alarm
+	alarm *coordinator.Alarm
 }
 
 // maxLoaders is how many partitions are loaded at a time.
@@ -94,10 +93,9 @@ func New(o Options) (*Coordinator, error) {
 		c.logger = zap.NewNop()
 	}
 	if c.clock == nil {
-		c.clock = systemClock{}
+		c.clock = coordinator.SystemClock{}
 	}
-	c.start = c.clock.Now()
-	c.alarm.c = c
+	c.alarm = coordinator.NewAlarm(c.clock, c.fireAll)
 	for i := range c.seats {
 		c.seats[i].partition = int32(i)
 	}
@@ -195,22 +193,22 @@ func (c *Coordinator) finish(s *seat, sh *shard, st *step) {
 			s.queue = append(s.queue, queued{sh, a.entry})
 		case actSet:
 			if s.shard == sh {
-				s.timers.set(a.timer, a.at)
+				s.timers.Set(a.timer, a.at)
 			}
 		case actCancel:
 			if s.shard == sh {
-				s.timers.cancel(a.timer)
+				s.timers.Cancel(a.timer)
 			}
 		}
 	}
-	next, wake := s.timers.next()
+	next, wake := s.timers.Next()
 	flush := len(s.queue) > 0 && !s.flushing
 	s.flushing = s.flushing || flush
 	s.mu.Unlock()
 
 	c.ids.put(st.spare)
 	if wake {
-		c.alarm.at(next)
+		c.alarm.At(next)
 	}
 	for i := range st.actions {
 		switch a := &st.actions[i]; a.kind {
@@ -322,6 +320,13 @@ func (c *Coordinator) appended(s *seat, batch []queued, err error) {
 	}
 }
 
+// fireAll runs all timers that have run out.
+func (c *Coordinator) fireAll() {
+	for i := range c.seats {
+		c.fire(&c.seats[i])
+	}
+}
+
 // fire runs the timers of a seat that have run out, and sets the alarm for the
 // next one. Each may use a producer id.
 func (c *Coordinator) fire(s *seat) {
@@ -334,7 +339,7 @@ func (c *Coordinator) fire(s *seat) {
 			return
 		}
 		st := c.newStep(spare)
-		t := s.timers.due(st.now)
+		t := s.timers.Due(st.now)
 		if t != nil {
 			s.shard.fire(st, t)
 		}
@@ -353,7 +358,7 @@ func (c *Coordinator) Shutdown(ctx context.Context) error {
 	if !c.stopping.CompareAndSwap(false, true) {
 		return nil
 	}
-	c.alarm.silence()
+	c.alarm.Silence()
 	for i := range c.seats {
 		s := &c.seats[i]
 		s.mu.Lock()

@@ -126,13 +126,13 @@ func (s *stage) run(event func(st *step)) {
 			s.say("marker %s", showMarker(a.marker))
 			s.markers = append(s.markers, a.marker)
 		case actSet:
-			s.timers.set(a.timer, a.at)
+			s.timers.Set(a.timer, a.at)
 			s.say("timer %s in %s", timerName(a.timer), a.at.Sub(s.now))
 		case actCancel:
-			if a.timer.index > 0 {
+			if a.timer.IsSet() {
 				s.say("no timer %s", timerName(a.timer))
 			}
-			s.timers.cancel(a.timer)
+			s.timers.Cancel(a.timer)
 		case actNote:
 			s.say("note: %s", a.note.text)
 		}
@@ -486,12 +486,12 @@ func (s *stage) advance(by string) {
 	}
 	end := s.now.Add(d)
 	for {
-		next, ok := s.timers.next()
+		next, ok := s.timers.Next()
 		if !ok || next.After(end) {
 			break
 		}
 		s.now = next
-		t := s.timers.due(s.now)
+		t := s.timers.Due(s.now)
 		s.say("%s: timer %s runs out", s.now.Sub(stageStart), timerName(t))
 		s.run(func(st *step) { s.shard.fire(st, t) })
 	}

@@ -114,10 +114,18 @@ var importRules = []importRule{
 		why:   "the two fronts meet in the core only",
 	},
 	{
-		from:  []string{"broker/group", "broker/txn"},
+		from:  []string{"broker/group", "broker/txn", "broker/coordinator"},
 		deny:  []string{"net", "os", "syscall"},
 		mains: true,
 		why:   "coordinators are state machines: events in, actions out; input and output happen at their edges, elsewhere",
+	},
+	{
+		from:  []string{"broker/coordinator"},
+		deny:  []string{"./broker"},
+		allow: []string{"./broker/coordinator"},
+		tests: true,
+		mains: true,
+		why:   "what the coordinators share knows none of them, or a change to one would reach the others through it",
 	},
 	{
 		from: []string{"protocol", "storage", "broker"},

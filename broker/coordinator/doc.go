@@ -1,0 +1,4 @@
+// Package coordinator is what the coordinators of the broker (packages group and
+// txn) have in common: the clock, the timers of a shard and the alarm that rings
+// for them. It knows neither of them.
+package coordinator
