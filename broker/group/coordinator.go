@@ -5,10 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
-	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
@@ -115,23 +113,7 @@ func newUUID() string {
 // PartitionFor says which partition of __consumer_offsets a group belongs to:
 // whoever leads it coordinates the group.
 func (c *Coordinator) PartitionFor(group string) int32 {
-	return PartitionFor(group, c.cfg.Partitions)
-}
-
-// PartitionFor is Java's abs(group.hashCode()) % partitions.
-func PartitionFor(group string, partitions int32) int32 {
-	var h int32
-	for _, r := range group {
-		if hi, lo := utf16.EncodeRune(r); hi != '\uFFFD' {
-			h = 31*(31*h+hi) + lo
-			continue
-		}
-		h = 31*h + r
-	}
-	if h == math.MinInt32 {
-		return 0
-	}
-	return max(h, -h) % partitions
+	return coordinator.PartitionFor(group, c.cfg.Partitions)
 }
 
 // A seat is where the shard of one partition sits while we serve it.
@@ -305,7 +287,7 @@ func (c *Coordinator) append(s *seat, batch []queued) {
 
 // appended tells the shard how an append ended.
 func (c *Coordinator) appended(s *seat, batch []queued, base int64, err error) {
-	code := clientError(err)
+	code := coordinator.ClientError(err)
 	if err != nil {
 		c.logger.Warn("append to the group log failed",
 			zap.Int32("partition", s.partition), zap.String("group", batch[0].entry.group), zap.Int("entries", len(batch)),

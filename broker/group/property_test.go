@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -332,7 +333,7 @@ func (w *world) endAppend(err error) {
 	if err == nil {
 		w.log = append(w.log, e.records...)
 	}
-	w.run(func(st *step) { w.shard.appended(st, e, base, clientError(err)) })
+	w.run(func(st *step) { w.shard.appended(st, e, base, coordinator.ClientError(err)) })
 	if err == nil {
 		w.history = append(w.history, moment{len(w.log), maps.Clone(w.offsets)})
 	}

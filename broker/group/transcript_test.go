@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -170,7 +171,7 @@ func (s *stage) appendEnds(err error) {
 			s.log = append(s.log, l)
 		}
 	}
-	s.run(func(st *step) { s.shard.appended(st, e, base, clientError(err)) })
+	s.run(func(st *step) { s.shard.appended(st, e, base, coordinator.ClientError(err)) })
 }
 
 // args are the words of an event: its name, its subject, and key=value pairs.

@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker/coordinator"
-	"github.com/streamweir/streamweir/broker/group"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -105,7 +104,7 @@ func New(o Options) (*Coordinator, error) {
 // PartitionFor says which partition of __transaction_state a transactional id
 // belongs to: whoever leads it coordinates its transactions.
 func (c *Coordinator) PartitionFor(id string) int32 {
-	return group.PartitionFor(id, c.cfg.Partitions)
+	return coordinator.PartitionFor(id, c.cfg.Partitions)
 }
 
 // A seat is where the shard of one partition sits while we serve it.
@@ -297,7 +296,7 @@ func (c *Coordinator) append(s *seat, batch []queued) {
 
 // appended tells the shards how an append ended.
 func (c *Coordinator) appended(s *seat, batch []queued, err error) {
-	code := clientError(err)
+	code := coordinator.ClientError(err)
 	if err != nil {
 		c.logger.Warn("append to the transaction log failed",
 			zap.Int32("partition", s.partition), zap.String("transactional_id", batch[0].entry.id), zap.Int("entries", len(batch)),

@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/broker/coordinator"
 )
 
 var update = flag.Bool("update", false, "write what the shard does into the transcripts")
@@ -171,7 +173,7 @@ func (s *stage) appendEnds(err error) {
 	if err == nil {
 		s.log = append(s.log, e.records...)
 	}
-	s.run(func(st *step) { s.shard.appended(st, e, clientError(err)) })
+	s.run(func(st *step) { s.shard.appended(st, e, coordinator.ClientError(err)) })
 }
 
 func (s *stage) markerEnds(m *sending, err *kerr.Error) {

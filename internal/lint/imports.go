@@ -120,6 +120,20 @@ var importRules = []importRule{
 		why:   "coordinators are state machines: events in, actions out; input and output happen at their edges, elsewhere",
 	},
 	{
+		from:  []string{"broker/group"},
+		deny:  []string{"./broker/txn"},
+		tests: true,
+		mains: true,
+		why:   "coordinators stand beside each other; what two need goes into broker/coordinator",
+	},
+	{
+		from:  []string{"broker/txn"},
+		deny:  []string{"./broker/group"},
+		tests: true,
+		mains: true,
+		why:   "coordinators stand beside each other; what two need goes into broker/coordinator",
+	},
+	{
 		from:  []string{"broker/coordinator"},
 		deny:  []string{"./broker"},
 		allow: []string{"./broker/coordinator"},
