@@ -114,10 +114,11 @@ var importRules = []importRule{
 		why:   "the two fronts meet in the core only",
 	},
 	{
-		from:  []string{"broker/group", "broker/txn", "broker/coordinator"},
-		deny:  []string{"net", "os", "syscall"},
-		mains: true,
-		why:   "coordinators are state machines: events in, actions out; input and output happen at their edges, elsewhere",
+		from:   []string{"broker/group", "broker/txn", "broker/coordinator"},
+		except: []string{"broker/coordinator/coordinatortest"},
+		deny:   []string{"net", "os", "syscall"},
+		mains:  true,
+		why:    "coordinators are state machines: events in, actions out; input and output happen at their edges, elsewhere",
 	},
 	{
 		from:  []string{"broker/group"},
@@ -132,6 +133,13 @@ var importRules = []importRule{
 		tests: true,
 		mains: true,
 		why:   "coordinators stand beside each other; what two need goes into broker/coordinator",
+	},
+	{
+		from:   []string{"."},
+		except: []string{"broker/coordinator/coordinatortest"},
+		deny:   []string{"./broker/coordinator/coordinatortest"},
+		mains:  true,
+		why:    "a clock that stands still and the playing of transcripts are for tests",
 	},
 	{
 		from:  []string{"broker/coordinator"},
@@ -205,10 +213,10 @@ var importRules = []importRule{
 	},
 	{
 		from:   []string{"."},
-		except: []string{"storage/storagetest", "integration"},
+		except: []string{"storage/storagetest", "broker/coordinator/coordinatortest", "integration"},
 		deny:   []string{"testing"},
 		mains:  true,
-		why:    "only tests, and suites that tests call, import testing; it would add its flags to the binary",
+		why:    "only tests, and suites and helpers that only tests call, import testing; it would add its flags to the binary",
 	},
 	{
 		from:  []string{"."},
