@@ -69,14 +69,10 @@ type Coordinator struct {
 
 	stopping atomic.Bool
 	work     sync.WaitGroup // appends and markers that have not ended
-	loads    sync.WaitGroup
-	loaders  chan struct{} // a place for each partition that may be loaded at a time
+	loads    *coordinator.Loads
 
 	alarm *coordinator.Alarm
 }
-
-// maxLoaders is how many partitions are loaded at a time.
-const maxLoaders = 4
 
 // New makes a coordinator that serves nothing yet: see Load.
 func New(o Options) (*Coordinator, error) {
@@ -86,7 +82,7 @@ func New(o Options) (*Coordinator, error) {
 	c := &Coordinator{
 		cfg: o.Config, log: o.Log, markers: o.Markers, logger: o.Logger, clock: o.Clock,
 		ids:   spares{next: o.NewProducerID},
-		seats: make([]seat, o.Config.Partitions), loaders: make(chan struct{}, maxLoaders),
+		seats: make([]seat, o.Config.Partitions), loads: coordinator.NewLoads(),
 	}
 	if c.logger == nil {
 		c.logger = zap.NewNop()
@@ -112,8 +108,8 @@ type seat struct {
 	partition int32
 
 	mu       sync.Mutex
-	status   status
-	shard    *shard // of this status; nil unless statusActive
+	status   coordinator.Status
+	shard    *shard // of this status; nil unless Active
 	timers   timerHeap
 	queue    []queued // entries on their way to the log
 	flushing bool     // somebody is handing the queue to the log
@@ -131,28 +127,8 @@ type queued struct {
 	entry *entry
 }
 
-type status uint8
-
-const (
-	statusUnloaded status = iota
-	statusLoading
-	statusActive
-	statusFailed
-)
-
 // refuses says why the seat serves no request; nil if it does.
-func (c *Coordinator) refuses(s *seat) *kerr.Error {
-	switch {
-	case c.stopping.Load():
-		return kerr.CoordinatorNotAvailable
-	case s.status == statusActive:
-		return nil
-	case s.status == statusLoading:
-		return kerr.CoordinatorLoadInProgress
-	default:
-		return kerr.NotCoordinator
-	}
-}
+func (c *Coordinator) refuses(s *seat) *kerr.Error { return s.status.Refuses(c.stopping.Load()) }
 
 // with runs one event of a transactional id through its shard, or says why it
 // cannot. spare is a producer id that the event may use.
@@ -370,16 +346,8 @@ func (c *Coordinator) Shutdown(ctx context.Context) error {
 		s.shard.resign(st)
 		c.finish(s, s.shard, st)
 	}
-	ended := make(chan struct{})
-	go func() {
-		c.work.Wait()
-		c.loads.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("transaction coordinator: appends, markers or loads have not ended: %w", ctx.Err())
+	if err := coordinator.WaitAll(ctx, c.work.Wait, c.loads.Wait); err != nil {
+		return fmt.Errorf("transaction coordinator: appends, markers or loads have not ended: %w", err)
 	}
+	return nil
 }
