@@ -200,10 +200,8 @@ func TestIdleCoordinatorSetsNoTimer(t *testing.T) {
 	clock := newFakeClock()
 	c := testCoordinator(t, newFakeLog(), clock, nil)
 	commitNow(t, c, commitRequest("g", "t", 0, 1))
-	clock.advance(8 * 24 * time.Hour)
-	clock.mu.Lock()
-	defer clock.mu.Unlock()
-	if n := len(clock.calls); n != 0 {
+	clock.Advance(8 * 24 * time.Hour)
+	if n := clock.Calls(); n != 0 {
 		t.Errorf("%d timers are set, with no group left", n)
 	}
 	if st := c.Stats(); st.Groups[Empty] != 0 || st.Offsets != 0 || st.ExpiredOffsets != 1 {

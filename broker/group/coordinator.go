@@ -5,15 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
-	"time"
-	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -36,8 +34,8 @@ type Log interface {
 type Options struct {
 	Config Config
 	Log    Log
-	Logger *zap.Logger // nil for none
-	Clock  Clock       // nil for the system's
+	Logger *zap.Logger       // nil for none
+	Clock  coordinator.Clock // nil for the system's
 	// Exists says whether there is a topic of that name and, unless it is zero,
 	// of that id; nil if all exist. What a load finds of topics that do not,
 	// it lets go of: a broker that was killed may have deleted them before it
@@ -55,10 +53,9 @@ type Coordinator struct {
 	cfg    Config
 	log    Log
 	logger *zap.Logger
-	clock  Clock
+	clock  coordinator.Clock
 	newID  func() string
 	exists func(topic string, id [16]byte) bool
-	start  time.Time
 
 	seats []seat
 	total atomic.Int64 // groups of all seats
@@ -68,14 +65,10 @@ type Coordinator struct {
 
 	stopping atomic.Bool
 	appends  sync.WaitGroup // appends that have not ended
-	loads    sync.WaitGroup
-	loaders  chan struct{} // a place for each partition that may be loaded at a time
+	loads    *coordinator.Loads
 
-	alarm alarm
+	alarm *coordinator.Alarm
 }
-
-// maxLoaders is how many partitions are loaded at a time.
-const maxLoaders = 4
 
 // New makes a coordinator that serves nothing yet: see Load.
 func New(o Options) (*Coordinator, error) {
@@ -84,13 +77,13 @@ func New(o Options) (*Coordinator, error) {
 	}
 	c := &Coordinator{
 		cfg: o.Config, log: o.Log, logger: o.Logger, clock: o.Clock, newID: o.NewID, exists: o.Exists,
-		seats: make([]seat, o.Config.Partitions), loaders: make(chan struct{}, maxLoaders),
+		seats: make([]seat, o.Config.Partitions), loads: coordinator.NewLoads(),
 	}
 	if c.logger == nil {
 		c.logger = zap.NewNop()
 	}
 	if c.clock == nil {
-		c.clock = systemClock{}
+		c.clock = coordinator.SystemClock{}
 	}
 	if c.exists == nil {
 		c.exists = func(string, [16]byte) bool { return true }
@@ -98,8 +91,7 @@ func New(o Options) (*Coordinator, error) {
 	if c.newID == nil {
 		c.newID = newUUID
 	}
-	c.start = c.clock.Now()
-	c.alarm.c = c
+	c.alarm = coordinator.NewAlarm(c.clock, c.fireAll)
 	for i := range c.seats {
 		c.seats[i].partition = int32(i)
 	}
@@ -117,23 +109,7 @@ func newUUID() string {
 // PartitionFor says which partition of __consumer_offsets a group belongs to:
 // whoever leads it coordinates the group.
 func (c *Coordinator) PartitionFor(group string) int32 {
-	return PartitionFor(group, c.cfg.Partitions)
-}
-
-// PartitionFor is Java's abs(group.hashCode()) % partitions.
-func PartitionFor(group string, partitions int32) int32 {
-	var h int32
-	for _, r := range group {
-		if hi, lo := utf16.EncodeRune(r); hi != '\uFFFD' {
-			h = 31*(31*h+hi) + lo
-			continue
-		}
-		h = 31*h + r
-	}
-	if h == math.MinInt32 {
-		return 0
-	}
-	return max(h, -h) % partitions
+	return coordinator.PartitionFor(group, c.cfg.Partitions)
 }
 
 // A seat is where the shard of one partition sits while we serve it.
@@ -141,8 +117,8 @@ type seat struct {
 	partition int32
 
 	mu       sync.Mutex
-	status   status
-	shard    *shard // of this status; nil unless statusActive
+	status   coordinator.Status
+	shard    *shard // of this status; nil unless Active
 	timers   timerHeap
 	queue    []queued // entries on their way to the log
 	flushing bool     // somebody is handing the queue to the log
@@ -158,28 +134,8 @@ type queued struct {
 	entry *entry
 }
 
-type status uint8
-
-const (
-	statusUnloaded status = iota
-	statusLoading
-	statusActive
-	statusFailed
-)
-
 // refuses says why the seat serves no request; nil if it does.
-func (c *Coordinator) refuses(s *seat) *kerr.Error {
-	switch {
-	case c.stopping.Load():
-		return kerr.CoordinatorNotAvailable
-	case s.status == statusActive:
-		return nil
-	case s.status == statusLoading:
-		return kerr.CoordinatorLoadInProgress
-	default:
-		return kerr.NotCoordinator
-	}
-}
+func (c *Coordinator) refuses(s *seat) *kerr.Error { return s.status.Refuses(c.stopping.Load()) }
 
 // with runs one event of a group through its shard, or says why it cannot.
 func (c *Coordinator) with(group string, event func(s *shard, st *step)) *kerr.Error {
@@ -217,21 +173,21 @@ func (c *Coordinator) finish(s *seat, sh *shard, st *step) {
 			s.queue = append(s.queue, queued{sh, a.entry})
 		case actSet:
 			if s.shard == sh {
-				s.timers.set(a.timer, a.at)
+				s.timers.Set(a.timer, a.at)
 			}
 		case actCancel:
 			if s.shard == sh {
-				s.timers.cancel(a.timer)
+				s.timers.Cancel(a.timer)
 			}
 		}
 	}
-	next, wake := s.timers.next()
+	next, wake := s.timers.Next()
 	flush := len(s.queue) > 0 && !s.flushing
 	s.flushing = s.flushing || flush
 	s.mu.Unlock()
 
 	if wake {
-		c.alarm.at(next)
+		c.alarm.At(next)
 	}
 	for i := 0; others > 0; i++ {
 		switch a := &st.actions[i]; a.kind {
@@ -307,7 +263,7 @@ func (c *Coordinator) append(s *seat, batch []queued) {
 
 // appended tells the shard how an append ended.
 func (c *Coordinator) appended(s *seat, batch []queued, base int64, err error) {
-	code := clientError(err)
+	code := coordinator.ClientError(err)
 	if err != nil {
 		c.logger.Warn("append to the group log failed",
 			zap.Int32("partition", s.partition), zap.String("group", batch[0].entry.group), zap.Int("entries", len(batch)),
@@ -323,63 +279,11 @@ func (c *Coordinator) appended(s *seat, batch []queued, base int64, err error) {
 	c.appends.Add(-len(batch))
 }
 
-// alarm is the one timer of a coordinator: it wakes up for the next timer of
-// any shard.
-type alarm struct {
-	c    *Coordinator
-	soon atomic.Int64 // when it rings, as time since the coordinator's start; 0 for never
-
-	mu   sync.Mutex
-	stop func()
-	off  bool
-
-	ringing sync.Mutex // held while it rings
-}
-
-// at makes the alarm ring no later than then.
-func (a *alarm) at(then time.Time) {
-	due := max(int64(then.Sub(a.c.start)), 1)
-	if soon := a.soon.Load(); soon != 0 && soon <= due {
-		return
+// fireAll runs all timers that have run out.
+func (c *Coordinator) fireAll() {
+	for i := range c.seats {
+		c.fire(&c.seats[i])
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if soon := a.soon.Load(); a.off || soon != 0 && soon <= due {
-		return
-	}
-	if a.stop != nil {
-		a.stop()
-	}
-	a.soon.Store(due)
-	a.stop = a.c.clock.AfterFunc(max(then.Sub(a.c.clock.Now()), 0), a.ring)
-}
-
-// ring fires all timers that have run out.
-func (a *alarm) ring() {
-	a.ringing.Lock()
-	defer a.ringing.Unlock()
-	a.mu.Lock()
-	a.soon.Store(0)
-	off := a.off
-	a.mu.Unlock()
-	if off {
-		return
-	}
-	for i := range a.c.seats {
-		a.c.fire(&a.c.seats[i])
-	}
-}
-
-// silence ends the alarm; when it returns, the alarm does not ring any more.
-func (a *alarm) silence() {
-	a.mu.Lock()
-	a.off = true
-	if a.stop != nil {
-		a.stop()
-	}
-	a.mu.Unlock()
-	a.ringing.Lock()
-	defer a.ringing.Unlock()
 }
 
 // fire runs the timers of a seat that have run out, and sets the alarm for the
@@ -391,7 +295,7 @@ func (c *Coordinator) fire(s *seat) {
 		return
 	}
 	st := c.newStep()
-	for t := s.timers.due(st.now); t != nil; t = s.timers.due(st.now) {
+	for t := s.timers.Due(st.now); t != nil; t = s.timers.Due(st.now) {
 		s.shard.fire(st, t)
 	}
 	c.finish(s, s.shard, st)
@@ -404,7 +308,7 @@ func (c *Coordinator) Shutdown(ctx context.Context) error {
 	if !c.stopping.CompareAndSwap(false, true) {
 		return nil
 	}
-	c.alarm.silence()
+	c.alarm.Silence()
 	for i := range c.seats {
 		s := &c.seats[i]
 		s.mu.Lock()
@@ -417,16 +321,8 @@ func (c *Coordinator) Shutdown(ctx context.Context) error {
 		s.shard.resign(st)
 		c.finish(s, s.shard, st)
 	}
-	ended := make(chan struct{})
-	go func() {
-		c.appends.Wait()
-		c.loads.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("group coordinator: appends or loads have not ended: %w", ctx.Err())
+	if err := coordinator.WaitAll(ctx, c.appends.Wait, c.loads.Wait); err != nil {
+		return fmt.Errorf("group coordinator: appends or loads have not ended: %w", err)
 	}
+	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
+	"github.com/streamweir/streamweir/broker/coordinator/coordinatortest"
 	"github.com/streamweir/streamweir/protocol/kafka"
 	"github.com/streamweir/streamweir/storage"
 )
@@ -24,31 +26,17 @@ func commitRequest(group, topic string, partition int32, offset int64) *kmsg.Off
 	}
 }
 
-// await calls f with a reply function and returns what it was called with.
-func await[T any](t testing.TB, f func(reply func(T))) T {
-	t.Helper()
-	answers := make(chan T, 2)
-	f(func(v T) { answers <- v })
-	select {
-	case v := <-answers:
-		return v
-	case <-time.After(20 * time.Second):
-		t.Fatal("no answer")
-		panic("unreachable")
-	}
-}
-
 func commitCode(resp *kmsg.OffsetCommitResponse) int16 { return resp.Topics[0].Partitions[0].ErrorCode }
 
 func commitNow(t testing.TB, c *Coordinator, req *kmsg.OffsetCommitRequest) int16 {
 	t.Helper()
-	return commitCode(await(t, func(reply func(*kmsg.OffsetCommitResponse)) { c.OffsetCommit(req, reply) }))
+	return commitCode(coordinatortest.Await(t, func(reply func(*kmsg.OffsetCommitResponse)) { c.OffsetCommit(req, reply) }))
 }
 
 func fetchNow(t testing.TB, c *Coordinator, group, topic string, partition int32) (int64, int16) {
 	t.Helper()
 	req := &kmsg.OffsetFetchRequestGroup{Group: group, Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: topic, Partitions: []int32{partition}}}}
-	resp := await(t, func(reply func(*kmsg.OffsetFetchResponseGroup)) { c.OffsetFetch(req, false, reply) })
+	resp := coordinatortest.Await(t, func(reply func(*kmsg.OffsetFetchResponseGroup)) { c.OffsetFetch(req, false, reply) })
 	if resp.ErrorCode != 0 {
 		return 0, resp.ErrorCode
 	}
@@ -59,26 +47,6 @@ func joinRequest(group, member string, instance *string) *kmsg.JoinGroupRequest 
 	return &kmsg.JoinGroupRequest{
 		Version: 9, Group: group, MemberID: member, InstanceID: instance, SessionTimeoutMillis: 10_000, RebalanceTimeoutMillis: 60_000,
 		ProtocolType: "consumer", Protocols: protocols("range(t)"),
-	}
-}
-
-func TestPartitionForIsJavasHash(t *testing.T) {
-	for _, c := range []struct {
-		group string
-		hash  int64 // of String.hashCode
-	}{
-		{"", 0}, {"a", 97}, {"hello", 99162322}, {"polygenelubricants", -2147483648}, {"my-group", -1906497762}, {"console-consumer-12345", 158455506}, {"ü", 252}, {"😀", 1772899},
-	} {
-		want := c.hash
-		if want < 0 {
-			want = -want
-		}
-		if c.hash == -2147483648 {
-			want = 0
-		}
-		if got := PartitionFor(c.group, 50); int64(got) != want%50 {
-			t.Errorf("PartitionFor(%q) is %d, want %d", c.group, got, want%50)
-		}
 	}
 }
 
@@ -175,7 +143,7 @@ func TestRequestsWhileLoading(t *testing.T) {
 	if got := c.Heartbeat(&kmsg.HeartbeatRequest{Group: "g", MemberID: "m", Generation: 3}).ErrorCode; got != 0 {
 		t.Errorf("heartbeat: %s, want no error", errName(got))
 	}
-	join := await(t, func(reply func(*kmsg.JoinGroupResponse)) { c.JoinGroup(Client{}, joinRequest("g", "", nil), reply) })
+	join := coordinatortest.Await(t, func(reply func(*kmsg.JoinGroupResponse)) { c.JoinGroup(Client{}, joinRequest("g", "", nil), reply) })
 	if join.ErrorCode != kerr.CoordinatorLoadInProgress.Code {
 		t.Errorf("join: %s, want COORDINATOR_LOAD_IN_PROGRESS", errName(join.ErrorCode))
 	}
@@ -234,7 +202,7 @@ func TestUnloadAnswersThoseWhoWait(t *testing.T) {
 	if code := <-committed; code != 0 {
 		t.Errorf("a commit that became durable was answered %s", errName(code))
 	}
-	clock.advance(time.Hour) // timers of what was unloaded do nothing
+	clock.Advance(time.Hour) // timers of what was unloaded do nothing
 	if got := c.total.Load(); got != 1 {
 		t.Errorf("%d groups are counted, want 1", got)
 	}
@@ -332,18 +300,18 @@ func TestTimersFireThroughTheAlarm(t *testing.T) {
 	for i := range groups {
 		c.JoinGroup(Client{ID: "a"}, joinRequest(fmt.Sprintf("g%d", i), "", &instance), func(r *kmsg.JoinGroupResponse) { answers <- r })
 	}
-	clock.advance(2999 * time.Millisecond)
+	clock.Advance(2999 * time.Millisecond)
 	if len(answers) != 0 {
 		t.Fatal("answered before the initial delay was over")
 	}
-	clock.advance(time.Millisecond)
+	clock.Advance(time.Millisecond)
 	for range groups {
 		if r := <-answers; r.ErrorCode != 0 || r.Generation != 1 {
 			t.Errorf("join: %s, generation %d", errName(r.ErrorCode), r.Generation)
 		}
 	}
 	// Nobody sends heartbeats: all sessions end and the groups are empty.
-	clock.advance(11 * time.Second)
+	clock.Advance(11 * time.Second)
 	if st := c.Stats(); st.Groups[Empty] != groups || st.Members != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -356,7 +324,7 @@ func TestDeleteGroupsAnswersEachOnce(t *testing.T) {
 		commitNow(t, c, commitRequest(g, "t", 0, 1))
 	}
 	c.Unload(c.PartitionFor("elsewhere"))
-	resp := await(t, func(reply func(*kmsg.DeleteGroupsResponse)) {
+	resp := coordinatortest.Await(t, func(reply func(*kmsg.DeleteGroupsResponse)) {
 		c.DeleteGroups(&kmsg.DeleteGroupsRequest{Version: 2, Groups: []string{"a", "b", "a", "none", "elsewhere"}}, reply)
 	})
 	got := ""
@@ -366,7 +334,7 @@ func TestDeleteGroupsAnswersEachOnce(t *testing.T) {
 	if want := "a OK; b OK; none GROUP_ID_NOT_FOUND; elsewhere NOT_COORDINATOR; "; got != want {
 		t.Errorf("answered %q, want %q", got, want)
 	}
-	empty := await(t, func(reply func(*kmsg.DeleteGroupsResponse)) { c.DeleteGroups(&kmsg.DeleteGroupsRequest{}, reply) })
+	empty := coordinatortest.Await(t, func(reply func(*kmsg.DeleteGroupsResponse)) { c.DeleteGroups(&kmsg.DeleteGroupsRequest{}, reply) })
 	if len(empty.Groups) != 0 {
 		t.Errorf("answered %v to no groups", empty.Groups)
 	}
@@ -375,7 +343,7 @@ func TestDeleteGroupsAnswersEachOnce(t *testing.T) {
 // Many clients at once, so that the race detector has something to look at.
 func TestManyClients(t *testing.T) {
 	log := newFakeLog()
-	c := testCoordinator(t, log, systemClock{}, nil)
+	c := testCoordinator(t, log, coordinator.SystemClock{}, nil)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
+	"github.com/streamweir/streamweir/broker/coordinator/coordinatortest"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -106,65 +108,9 @@ func (l *fakeLog) Read(p int32, from int64, fn func(kafka.Batch) error) (int64, 
 	return end, nil
 }
 
-// fakeClock stands still until it is moved.
-type fakeClock struct {
-	mu    sync.Mutex
-	now   time.Time
-	calls []*fakeCall
-}
+func newFakeClock() *coordinatortest.Clock { return coordinatortest.NewClock(stageStart) }
 
-type fakeCall struct {
-	at time.Time
-	f  func()
-}
-
-func newFakeClock() *fakeClock { return &fakeClock{now: stageStart} }
-
-func (c *fakeClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *fakeClock) AfterFunc(d time.Duration, f func()) func() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	call := &fakeCall{c.now.Add(d), f}
-	c.calls = append(c.calls, call)
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.calls = slices.DeleteFunc(c.calls, func(o *fakeCall) bool { return o == call })
-	}
-}
-
-// advance moves the clock and makes the calls that are due, in order.
-func (c *fakeClock) advance(d time.Duration) {
-	c.mu.Lock()
-	end := c.now.Add(d)
-	for {
-		var next *fakeCall
-		for _, call := range c.calls {
-			if !call.at.After(end) && (next == nil || call.at.Before(next.at)) {
-				next = call
-			}
-		}
-		if next == nil {
-			break
-		}
-		c.calls = slices.DeleteFunc(c.calls, func(o *fakeCall) bool { return o == next })
-		if next.at.After(c.now) {
-			c.now = next.at
-		}
-		c.mu.Unlock()
-		next.f()
-		c.mu.Lock()
-	}
-	c.now = end
-	c.mu.Unlock()
-}
-
-func testCoordinator(t testing.TB, log Log, clock Clock, change func(*Config)) *Coordinator {
+func testCoordinator(t testing.TB, log Log, clock coordinator.Clock, change func(*Config)) *Coordinator {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.InitialRebalanceDelay = 0

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -17,37 +18,20 @@ var errOutdated = errors.New("the partition is not wanted any more")
 // until that is done clients get COORDINATOR_LOAD_IN_PROGRESS. The channel is
 // closed when all of them are served, or have failed: see Failed.
 func (c *Coordinator) Load(partitions ...int32) <-chan struct{} {
-	done := make(chan struct{})
 	if c.stopping.Load() {
+		done := make(chan struct{})
 		close(done)
 		return done
 	}
-	left := make(chan struct{}, len(partitions))
-	c.loads.Add(1)
-	go func() {
-		defer c.loads.Done()
-		for range partitions {
-			<-left
-		}
-		close(done)
-	}()
-	for _, p := range partitions {
-		s := &c.seats[p]
+	return c.loads.Run(partitions, func(partition int32) func() {
+		s := &c.seats[partition]
 		s.mu.Lock()
 		c.empty(s)
-		s.status = statusLoading
+		s.status = coordinator.Loading
 		term := s.term
 		s.mu.Unlock()
-		c.loads.Add(1)
-		go func() {
-			defer c.loads.Done()
-			c.loaders <- struct{}{}
-			c.load(s, term)
-			<-c.loaders
-			left <- struct{}{}
-		}()
-	}
-	return done
+		return func() { c.loads.Limit(func() { c.load(s, term) }) }
+	})
 }
 
 // Unload ends serving a partition, as the broker does when it leads it no more.
@@ -62,7 +46,7 @@ func (c *Coordinator) Unload(partition int32) {
 // let go of for a moment while the waiting clients are answered.
 func (c *Coordinator) empty(s *seat) {
 	s.term++
-	s.status, s.loadErr, s.deleted = statusUnloaded, nil, nil
+	s.status, s.loadErr, s.deleted = coordinator.Unloaded, nil, nil
 	sh := s.shard
 	if sh == nil {
 		return
@@ -93,7 +77,7 @@ func (c *Coordinator) load(s *seat, term int) {
 		return
 	}
 	if err != nil {
-		s.status, s.loadErr = statusFailed, err
+		s.status, s.loadErr = coordinator.Failed, err
 		s.mu.Unlock()
 		c.total.Add(-int64(len(sh.groups)))
 		c.logger.Error("load of groups failed; their clients find no coordinator", zap.Int32("partition", s.partition), zap.Error(err))
@@ -106,7 +90,7 @@ func (c *Coordinator) load(s *seat, term int) {
 		sh.topicsDeleted(st, s.deleted)
 		s.deleted = nil
 	}
-	s.shard, s.status = sh, statusActive
+	s.shard, s.status = sh, coordinator.Active
 	took, groups, offsets := st.now.Sub(start), len(sh.groups), sh.stats.Offsets
 	c.finish(s, sh, st)
 	if records > 0 {

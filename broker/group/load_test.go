@@ -146,7 +146,7 @@ func TestAppendFailsAfterUnload(t *testing.T) {
 	for _, instance := range []string{"leads", "never syncs"} {
 		c.JoinGroup(Client{}, joinRequest("g", "", &instance), func(r *kmsg.JoinGroupResponse) { joined <- r })
 	}
-	clock.advance(0)
+	clock.Advance(0)
 	j := <-joined
 	log.setHold(true)
 	synced := make(chan int16, 1)
@@ -164,7 +164,7 @@ func TestAppendFailsAfterUnload(t *testing.T) {
 	if n := c.total.Load(); n != 0 {
 		t.Errorf("%d groups are counted", n)
 	}
-	clock.advance(0)
+	clock.Advance(0)
 }
 
 // A record of a kind that this release does not know stays where it is, and

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -101,9 +102,9 @@ func (w *world) run(event func(st *step)) {
 		case actAppend:
 			w.queue = append(w.queue, a.entry)
 		case actSet:
-			w.timers.set(a.timer, a.at)
+			w.timers.Set(a.timer, a.at)
 		case actCancel:
-			w.timers.cancel(a.timer)
+			w.timers.Cancel(a.timer)
 		}
 	}
 }
@@ -332,7 +333,7 @@ func (w *world) endAppend(err error) {
 	if err == nil {
 		w.log = append(w.log, e.records...)
 	}
-	w.run(func(st *step) { w.shard.appended(st, e, base, clientError(err)) })
+	w.run(func(st *step) { w.shard.appended(st, e, base, coordinator.ClientError(err)) })
 	if err == nil {
 		w.history = append(w.history, moment{len(w.log), maps.Clone(w.offsets)})
 	}
@@ -345,12 +346,12 @@ func (w *world) timePasses(t *rapid.T) {
 func (w *world) advance(d time.Duration) {
 	end := w.now.Add(d)
 	for {
-		next, ok := w.timers.next()
+		next, ok := w.timers.Next()
 		if !ok || next.After(end) {
 			break
 		}
 		w.now = next
-		if tm := w.timers.due(w.now); tm != nil {
+		if tm := w.timers.Due(w.now); tm != nil {
 			w.run(func(st *step) { w.shard.fire(st, tm) })
 		}
 	}
@@ -484,7 +485,7 @@ func (w *world) checkGroup(t *rapid.T, g *classicGroup) {
 		if m.instance != nil && g.static[*m.instance] != m.id {
 			t.Fatalf("%s is not the member of its instance %s", m.id, *m.instance)
 		}
-		if m.session.index == 0 && !m.excused() {
+		if !m.session.IsSet() && !m.excused() {
 			t.Fatalf("member %s of %s in %v would never be missed", m.id, g.id, g.state)
 		}
 		if m.sync != nil && g.state != CompletingRebalance {
@@ -498,9 +499,9 @@ func (w *world) checkGroup(t *rapid.T, g *classicGroup) {
 		t.Fatalf("%s is %v with %d members", g.id, g.state, len(g.members))
 	case len(g.members) > 0 && g.members[g.leader] == nil:
 		t.Fatalf("%s is led by %q", g.id, g.leader)
-	case g.state == PreparingRebalance && g.joinTimer.index == 0:
+	case g.state == PreparingRebalance && !g.joinTimer.IsSet():
 		t.Fatalf("%s would prepare for ever", g.id)
-	case g.state == CompletingRebalance && g.syncTimer.index == 0 && g.storing != g.generation:
+	case g.state == CompletingRebalance && !g.syncTimer.IsSet() && g.storing != g.generation:
 		t.Fatalf("%s would wait for its leader for ever", g.id)
 	}
 }

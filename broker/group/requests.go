@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/broker/coordinator"
 )
 
 // JoinGroup serves one JoinGroup request; the answer may take as long as the
@@ -212,7 +214,7 @@ func (c *Coordinator) TopicsDeleted(topics ...DeletedTopic) {
 		s := &c.seats[i]
 		s.mu.Lock()
 		switch {
-		case s.status == statusLoading:
+		case s.status == coordinator.Loading:
 			s.deleted = append(s.deleted, topics...)
 			s.mu.Unlock()
 		case c.refuses(s) != nil:

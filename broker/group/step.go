@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -113,7 +114,8 @@ type timer struct {
 	group  *classicGroup
 	member string // for timerSession
 
-	// The edge's own: see timerHeap.
-	want, queued time.Time
-	index        int
+	coordinator.Timer // the edge's own
 }
+
+// timerHeap is the timers of a shard, as the edge keeps them.
+type timerHeap = coordinator.Timers[*timer]

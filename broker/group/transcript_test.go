@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,55 +16,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
+	"github.com/streamweir/streamweir/broker/coordinator/coordinatortest"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
 var update = flag.Bool("update", false, "write what the shard does into the transcripts")
 
-// TestTranscripts plays the events of each file under testdata to a shard, and
-// compares what the shard does with what the file says. A file is read like a
-// play: a line at the margin is an event, the indented lines below it are the
-// actions that it causes, in order. See testdata/README.
+// TestTranscripts plays the files under testdata to a shard: see testdata/README.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(want))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := firstDifference(string(want), got); diff != "" {
-				t.Errorf("%s: %s", file, diff)
-			}
-		})
-	}
-}
-
-func firstDifference(want, got string) string {
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range max(len(w), len(g)) {
-		var a, b string
-		if i < len(w) {
-			a = w[i]
-		}
-		if i < len(g) {
-			b = g[i]
-		}
-		if a != b {
-			return fmt.Sprintf("line %d:\n want %q\n  got %q", i+1, a, b)
-		}
-	}
-	return ""
+	coordinatortest.Transcripts(t, *update, func(t *testing.T) (*strings.Builder, func(string)) {
+		s := newStage(t)
+		return &s.out, s.event
+	})
 }
 
 // A stage is a shard with a clock, a log and ears.
@@ -101,23 +63,6 @@ func newStage(t *testing.T) *stage {
 
 func (s *stage) newID() string { s.ids++; return strconv.Itoa(s.ids) }
 
-func play(t *testing.T, script string) string {
-	s := newStage(t)
-	for line := range strings.Lines(script) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "  "):
-			continue // what happened the last time
-		case line == "" || strings.HasPrefix(line, "#"):
-			s.out.WriteString(line + "\n")
-		default:
-			s.out.WriteString(line + "\n")
-			s.event(line)
-		}
-	}
-	return s.out.String()
-}
-
 func (s *stage) say(format string, args ...any) { fmt.Fprintf(&s.out, "  "+format+"\n", args...) }
 
 // run plays one event and notes the actions.
@@ -132,13 +77,13 @@ func (s *stage) run(event func(st *step)) {
 			s.say("append to %s: %s", a.entry.group, a.entry.effect)
 			s.queue = append(s.queue, a.entry)
 		case actSet:
-			s.timers.set(a.timer, a.at)
+			s.timers.Set(a.timer, a.at)
 			s.say("timer %s in %s", timerName(a.timer), a.at.Sub(s.now))
 		case actCancel:
-			if a.timer.index > 0 {
+			if a.timer.IsSet() {
 				s.say("no timer %s", timerName(a.timer))
 			}
-			s.timers.cancel(a.timer)
+			s.timers.Cancel(a.timer)
 		}
 	}
 	if !s.hold && len(s.queue) > 0 {
@@ -170,7 +115,7 @@ func (s *stage) appendEnds(err error) {
 			s.log = append(s.log, l)
 		}
 	}
-	s.run(func(st *step) { s.shard.appended(st, e, base, clientError(err)) })
+	s.run(func(st *step) { s.shard.appended(st, e, base, coordinator.ClientError(err)) })
 }
 
 // args are the words of an event: its name, its subject, and key=value pairs.
@@ -271,7 +216,7 @@ func (s *stage) event(line string) {
 	case "durable":
 		s.appendEnds(nil)
 	case "refused":
-		s.appendEnds(kerrByName(s.t, a.words[1]))
+		s.appendEnds(coordinatortest.ErrorNamed(s.t, a.words[1]))
 	case "advance":
 		s.advance(a.words[1])
 	case "restart":
@@ -339,12 +284,12 @@ func (s *stage) advance(by string) {
 	}
 	end := s.now.Add(d)
 	for len(s.timers) > 0 {
-		next, _ := s.timers.next()
+		next, _ := s.timers.Next()
 		if next.After(end) {
 			break
 		}
 		s.now = next
-		t := s.timers.due(s.now)
+		t := s.timers.Due(s.now)
 		if t == nil {
 			continue
 		}
@@ -424,14 +369,4 @@ func errName(code int16) string {
 		return err.Message
 	}
 	return fmt.Sprintf("error %d", code)
-}
-
-func kerrByName(t *testing.T, name string) error {
-	for code := int16(-1); code < 200; code++ {
-		if code != 0 && errName(code) == name {
-			return kerr.ErrorForCode(code)
-		}
-	}
-	t.Fatalf("no such error: %s", name)
-	return nil
 }

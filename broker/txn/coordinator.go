@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
-	"github.com/streamweir/streamweir/broker/group"
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -46,8 +45,8 @@ type Options struct {
 	Markers Markers
 	// NewProducerID returns a producer id that nobody has.
 	NewProducerID func() (int64, error)
-	Logger        *zap.Logger // nil for none
-	Clock         Clock       // nil for the system's
+	Logger        *zap.Logger       // nil for none
+	Clock         coordinator.Clock // nil for the system's
 }
 
 // Coordinator serves the transactional ids of the partitions that it was told
@@ -60,8 +59,7 @@ type Coordinator struct {
 	markers Markers
 	ids     spares
 	logger  *zap.Logger
-	clock   Clock
-	start   time.Time
+	clock   coordinator.Clock
 
 	seats []seat
 	total total // of all seats
@@ -71,14 +69,10 @@ type Coordinator struct {
 
 	stopping atomic.Bool
 	work     sync.WaitGroup // appends and markers that have not ended
-	loads    sync.WaitGroup
-	loaders  chan struct{} // a place for each partition that may be loaded at a time
+	loads    *coordinator.Loads
 
-	alarm alarm
+	alarm *coordinator.Alarm
 }
-
-// maxLoaders is how many partitions are loaded at a time.
-const maxLoaders = 4
 
 // New makes a coordinator that serves nothing yet: see Load.
 func New(o Options) (*Coordinator, error) {
@@ -88,16 +82,15 @@ func New(o Options) (*Coordinator, error) {
 	c := &Coordinator{
 		cfg: o.Config, log: o.Log, markers: o.Markers, logger: o.Logger, clock: o.Clock,
 		ids:   spares{next: o.NewProducerID},
-		seats: make([]seat, o.Config.Partitions), loaders: make(chan struct{}, maxLoaders),
+		seats: make([]seat, o.Config.Partitions), loads: coordinator.NewLoads(),
 	}
 	if c.logger == nil {
 		c.logger = zap.NewNop()
 	}
 	if c.clock == nil {
-		c.clock = systemClock{}
+		c.clock = coordinator.SystemClock{}
 	}
-	c.start = c.clock.Now()
-	c.alarm.c = c
+	c.alarm = coordinator.NewAlarm(c.clock, c.fireAll)
 	for i := range c.seats {
 		c.seats[i].partition = int32(i)
 	}
@@ -107,7 +100,7 @@ func New(o Options) (*Coordinator, error) {
 // PartitionFor says which partition of __transaction_state a transactional id
 // belongs to: whoever leads it coordinates its transactions.
 func (c *Coordinator) PartitionFor(id string) int32 {
-	return group.PartitionFor(id, c.cfg.Partitions)
+	return coordinator.PartitionFor(id, c.cfg.Partitions)
 }
 
 // A seat is where the shard of one partition sits while we serve it.
@@ -115,8 +108,8 @@ type seat struct {
 	partition int32
 
 	mu       sync.Mutex
-	status   status
-	shard    *shard // of this status; nil unless statusActive
+	status   coordinator.Status
+	shard    *shard // of this status; nil unless Active
 	timers   timerHeap
 	queue    []queued // entries on their way to the log
 	flushing bool     // somebody is handing the queue to the log
@@ -134,28 +127,8 @@ type queued struct {
 	entry *entry
 }
 
-type status uint8
-
-const (
-	statusUnloaded status = iota
-	statusLoading
-	statusActive
-	statusFailed
-)
-
 // refuses says why the seat serves no request; nil if it does.
-func (c *Coordinator) refuses(s *seat) *kerr.Error {
-	switch {
-	case c.stopping.Load():
-		return kerr.CoordinatorNotAvailable
-	case s.status == statusActive:
-		return nil
-	case s.status == statusLoading:
-		return kerr.CoordinatorLoadInProgress
-	default:
-		return kerr.NotCoordinator
-	}
-}
+func (c *Coordinator) refuses(s *seat) *kerr.Error { return s.status.Refuses(c.stopping.Load()) }
 
 // with runs one event of a transactional id through its shard, or says why it
 // cannot. spare is a producer id that the event may use.
@@ -195,22 +168,22 @@ func (c *Coordinator) finish(s *seat, sh *shard, st *step) {
 			s.queue = append(s.queue, queued{sh, a.entry})
 		case actSet:
 			if s.shard == sh {
-				s.timers.set(a.timer, a.at)
+				s.timers.Set(a.timer, a.at)
 			}
 		case actCancel:
 			if s.shard == sh {
-				s.timers.cancel(a.timer)
+				s.timers.Cancel(a.timer)
 			}
 		}
 	}
-	next, wake := s.timers.next()
+	next, wake := s.timers.Next()
 	flush := len(s.queue) > 0 && !s.flushing
 	s.flushing = s.flushing || flush
 	s.mu.Unlock()
 
 	c.ids.put(st.spare)
 	if wake {
-		c.alarm.at(next)
+		c.alarm.At(next)
 	}
 	for i := range st.actions {
 		switch a := &st.actions[i]; a.kind {
@@ -299,7 +272,7 @@ func (c *Coordinator) append(s *seat, batch []queued) {
 
 // appended tells the shards how an append ended.
 func (c *Coordinator) appended(s *seat, batch []queued, err error) {
-	code := clientError(err)
+	code := coordinator.ClientError(err)
 	if err != nil {
 		c.logger.Warn("append to the transaction log failed",
 			zap.Int32("partition", s.partition), zap.String("transactional_id", batch[0].entry.id), zap.Int("entries", len(batch)),
@@ -322,6 +295,13 @@ func (c *Coordinator) appended(s *seat, batch []queued, err error) {
 	}
 }
 
+// fireAll runs all timers that have run out.
+func (c *Coordinator) fireAll() {
+	for i := range c.seats {
+		c.fire(&c.seats[i])
+	}
+}
+
 // fire runs the timers of a seat that have run out, and sets the alarm for the
 // next one. Each may use a producer id.
 func (c *Coordinator) fire(s *seat) {
@@ -334,7 +314,7 @@ func (c *Coordinator) fire(s *seat) {
 			return
 		}
 		st := c.newStep(spare)
-		t := s.timers.due(st.now)
+		t := s.timers.Due(st.now)
 		if t != nil {
 			s.shard.fire(st, t)
 		}
@@ -353,7 +333,7 @@ func (c *Coordinator) Shutdown(ctx context.Context) error {
 	if !c.stopping.CompareAndSwap(false, true) {
 		return nil
 	}
-	c.alarm.silence()
+	c.alarm.Silence()
 	for i := range c.seats {
 		s := &c.seats[i]
 		s.mu.Lock()
@@ -366,16 +346,8 @@ func (c *Coordinator) Shutdown(ctx context.Context) error {
 		s.shard.resign(st)
 		c.finish(s, s.shard, st)
 	}
-	ended := make(chan struct{})
-	go func() {
-		c.work.Wait()
-		c.loads.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("transaction coordinator: appends, markers or loads have not ended: %w", ctx.Err())
+	if err := coordinator.WaitAll(ctx, c.work.Wait, c.loads.Wait); err != nil {
+		return fmt.Errorf("transaction coordinator: appends, markers or loads have not ended: %w", err)
 	}
+	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/streamweir/streamweir/storage"
+
+	"github.com/streamweir/streamweir/broker/coordinator/coordinatortest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -88,12 +90,12 @@ func TestMarkersAreTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.end(p, true)
-	b.clock.advance(time.Second)
+	b.clock.Advance(time.Second)
 	if got := b.state("a"); got != "PrepareCommit" {
 		t.Fatalf("the transaction is %s", got)
 	}
 	b.markers.change(func(m *fakeMarkers) { m.err = nil })
-	b.clock.advance(time.Second)
+	b.clock.Advance(time.Second)
 	if got := b.state("a"); got != "CompleteCommit" {
 		t.Errorf("the transaction is %s", got)
 	}
@@ -105,7 +107,7 @@ func TestTimeoutByTheClock(t *testing.T) {
 	if err := b.add(p, somewhere); err != nil {
 		t.Fatal(err)
 	}
-	b.clock.advance(30 * time.Second)
+	b.clock.Advance(30 * time.Second)
 	if got := b.state("a"); got != "CompleteAbort" {
 		t.Errorf("the transaction is %s", got)
 	}
@@ -119,7 +121,7 @@ func TestTimeoutByTheClock(t *testing.T) {
 
 // What is answered while a partition is loaded, has failed, or is not ours.
 func TestLoading(t *testing.T) {
-	b := &bench{t: t, log: newFakeLog(), markers: &fakeMarkers{}, clock: &fakeClock{now: stageStart}}
+	b := &bench{t: t, log: newFakeLog(), markers: &fakeMarkers{}, clock: coordinatortest.NewClock(stageStart)}
 	b.start()
 	hears := func(want *kerr.Error) {
 		t.Helper()

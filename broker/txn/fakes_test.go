@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamweir/streamweir/broker/coordinator/coordinatortest"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -138,76 +139,20 @@ func (m *fakeMarkers) count() int {
 	return len(m.written)
 }
 
-// fakeClock stands still until it is moved.
-type fakeClock struct {
-	mu    sync.Mutex
-	now   time.Time
-	calls []*fakeCall
-}
-
-type fakeCall struct {
-	at time.Time
-	f  func()
-}
-
-func (c *fakeClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *fakeClock) AfterFunc(d time.Duration, f func()) func() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	call := &fakeCall{c.now.Add(d), f}
-	c.calls = append(c.calls, call)
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.calls = slices.DeleteFunc(c.calls, func(o *fakeCall) bool { return o == call })
-	}
-}
-
-// advance moves the clock and makes the calls that are due, in order.
-func (c *fakeClock) advance(d time.Duration) {
-	c.mu.Lock()
-	end := c.now.Add(d)
-	for {
-		var next *fakeCall
-		for _, call := range c.calls {
-			if !call.at.After(end) && (next == nil || call.at.Before(next.at)) {
-				next = call
-			}
-		}
-		if next == nil {
-			break
-		}
-		c.calls = slices.DeleteFunc(c.calls, func(o *fakeCall) bool { return o == next })
-		if next.at.After(c.now) {
-			c.now = next.at
-		}
-		c.mu.Unlock()
-		next.f()
-		c.mu.Lock()
-	}
-	c.now = end
-	c.mu.Unlock()
-}
-
 // bench is a coordinator with everything around it.
 type bench struct {
 	t       testing.TB
 	c       *Coordinator
 	log     *fakeLog
 	markers *fakeMarkers
-	clock   *fakeClock
+	clock   *coordinatortest.Clock
 	ids     sync.Mutex
 	next    int64
 	noIDs   error
 }
 
 func newBench(t testing.TB) *bench {
-	b := &bench{t: t, log: newFakeLog(), markers: &fakeMarkers{}, clock: &fakeClock{now: stageStart}}
+	b := &bench{t: t, log: newFakeLog(), markers: &fakeMarkers{}, clock: coordinatortest.NewClock(stageStart)}
 	b.start()
 	<-b.c.Load(b.all()...)
 	return b
@@ -252,20 +197,6 @@ func (b *bench) newID() (int64, error) {
 	return b.next, nil
 }
 
-// await calls f with a reply function and returns what it was called with.
-func await[T any](t testing.TB, f func(reply func(T))) T {
-	t.Helper()
-	answers := make(chan T, 2)
-	f(func(v T) { answers <- v })
-	select {
-	case v := <-answers:
-		return v
-	case <-time.After(20 * time.Second):
-		t.Fatal("no answer")
-		panic("unreachable")
-	}
-}
-
 func initRequest(id string) *kmsg.InitProducerIDRequest {
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.Version, req.TransactionalID, req.TransactionTimeoutMillis = 5, &id, 15_000
@@ -274,7 +205,7 @@ func initRequest(id string) *kmsg.InitProducerIDRequest {
 
 func (b *bench) init(id string) *kmsg.InitProducerIDResponse {
 	b.t.Helper()
-	return await(b.t, func(reply func(*kmsg.InitProducerIDResponse)) { b.c.InitProducerID(initRequest(id), reply) })
+	return coordinatortest.Await(b.t, func(reply func(*kmsg.InitProducerIDResponse)) { b.c.InitProducerID(initRequest(id), reply) })
 }
 
 func (b *bench) mustInit(id string) producer {
@@ -288,12 +219,12 @@ func (b *bench) mustInit(id string) producer {
 
 func (b *bench) add(p producer, tp TopicPartition) error {
 	b.t.Helper()
-	return await(b.t, func(reply func(error)) { b.c.VerifyPartition(p.id, p.producerID, p.epoch, tp, true, reply) })
+	return coordinatortest.Await(b.t, func(reply func(error)) { b.c.VerifyPartition(p.id, p.producerID, p.epoch, tp, true, reply) })
 }
 
 func (b *bench) end(p producer, commit bool) *kmsg.EndTxnResponse {
 	b.t.Helper()
-	return await(b.t, func(reply func(*kmsg.EndTxnResponse)) { b.c.EndTxn(endRequestOf(p, commit), reply) })
+	return coordinatortest.Await(b.t, func(reply func(*kmsg.EndTxnResponse)) { b.c.EndTxn(endRequestOf(p, commit), reply) })
 }
 
 func endRequestOf(p producer, commit bool) *kmsg.EndTxnRequest {

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/streamweir/streamweir/broker/coordinator"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -17,38 +18,23 @@ var errOutdated = errors.New("the partition is not wanted any more")
 // were decided and lack markers get them then. The channel is closed when all
 // partitions are served, or have failed: see Failed.
 func (c *Coordinator) Load(partitions ...int32) <-chan struct{} {
-	done := make(chan struct{})
 	if c.stopping.Load() {
+		done := make(chan struct{})
 		close(done)
 		return done
 	}
-	left := make(chan struct{}, len(partitions))
-	c.loads.Add(1)
-	go func() {
-		defer c.loads.Done()
-		for range partitions {
-			<-left
-		}
-		close(done)
-	}()
-	for _, p := range partitions {
-		s := &c.seats[p]
+	return c.loads.Run(partitions, func(partition int32) func() {
+		s := &c.seats[partition]
 		s.mu.Lock()
 		c.empty(s)
-		s.status = statusLoading
+		s.status = coordinator.Loading
 		term := s.term
 		s.mu.Unlock()
-		c.loads.Add(1)
-		go func() {
-			defer c.loads.Done()
+		return func() {
 			s.appends.Wait()
-			c.loaders <- struct{}{}
-			c.load(s, term)
-			<-c.loaders
-			left <- struct{}{}
-		}()
-	}
-	return done
+			c.loads.Limit(func() { c.load(s, term) })
+		}
+	})
 }
 
 // Unload ends serving a partition, as the broker does when it leads it no more.
@@ -63,7 +49,7 @@ func (c *Coordinator) Unload(partition int32) {
 // let go of for a moment while the waiting clients are answered.
 func (c *Coordinator) empty(s *seat) {
 	s.term++
-	s.status, s.loadErr = statusUnloaded, nil
+	s.status, s.loadErr = coordinator.Unloaded, nil
 	sh := s.shard
 	if sh == nil {
 		return
@@ -102,7 +88,7 @@ func (c *Coordinator) load(s *seat, term int) {
 		return
 	}
 	if err != nil {
-		s.status, s.loadErr = statusFailed, err
+		s.status, s.loadErr = coordinator.Failed, err
 		s.mu.Unlock()
 		c.discount(sh)
 		c.logger.Error("load of transactions failed; their producers find no coordinator", zap.Int32("partition", s.partition), zap.Error(err))
@@ -110,7 +96,7 @@ func (c *Coordinator) load(s *seat, term int) {
 	}
 	st := c.newStep(noProducerID)
 	sh.loaded(st)
-	s.shard, s.status = sh, statusActive
+	s.shard, s.status = sh, coordinator.Active
 	took, ids, ending := st.now.Sub(start), len(sh.txns), sh.stats.Transactions[PrepareCommit]+sh.stats.Transactions[PrepareAbort]
 	c.finish(s, sh, st)
 	if records > 0 {

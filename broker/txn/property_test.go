@@ -162,9 +162,9 @@ func (w *world) run(event func(st *step)) {
 		case actMarker:
 			w.markers = append(w.markers, a.marker)
 		case actSet:
-			w.timers.set(a.timer, a.at)
+			w.timers.Set(a.timer, a.at)
 		case actCancel:
-			w.timers.cancel(a.timer)
+			w.timers.Cancel(a.timer)
 		}
 	}
 }
@@ -443,12 +443,12 @@ func (w *world) timePasses(t *rapid.T) {
 func (w *world) advance(d time.Duration) {
 	end := w.now.Add(d)
 	for {
-		next, ok := w.timers.next()
+		next, ok := w.timers.Next()
 		if !ok || next.After(end) {
 			break
 		}
 		w.now = next
-		tm := w.timers.due(w.now)
+		tm := w.timers.Due(w.now)
 		w.run(func(st *step) { w.shard.fire(st, tm) })
 	}
 	w.now = end

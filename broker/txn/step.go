@@ -5,6 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
+
+	"github.com/streamweir/streamweir/broker/coordinator"
 )
 
 // A step is one event on its way through a shard: when it happened, and the
@@ -135,7 +137,8 @@ type timer struct {
 	kind timerKind
 	txn  *transaction // nil for those of the whole shard
 
-	// The edge's own: see timerHeap.
-	at    time.Time
-	index int
+	coordinator.Timer // the edge's own
 }
+
+// timerHeap is the timers of a shard, as the edge keeps them.
+type timerHeap = coordinator.Timers[*timer]

@@ -3,8 +3,6 @@ package txn
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,54 +10,19 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/broker/coordinator"
+	"github.com/streamweir/streamweir/broker/coordinator/coordinatortest"
 )
 
 var update = flag.Bool("update", false, "write what the shard does into the transcripts")
 
-// TestTranscripts plays the events of each file under testdata to a shard, and
-// compares what the shard does with what the file says. A file is read like a
-// play: a line at the margin is an event, the indented lines below it are the
-// actions that it causes, in order. See testdata/README.
+// TestTranscripts plays the files under testdata to a shard: see testdata/README.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(want))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := firstDifference(string(want), got); diff != "" {
-				t.Errorf("%s: %s", file, diff)
-			}
-		})
-	}
-}
-
-func firstDifference(want, got string) string {
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range max(len(w), len(g)) {
-		var a, b string
-		if i < len(w) {
-			a = w[i]
-		}
-		if i < len(g) {
-			b = g[i]
-		}
-		if a != b {
-			return fmt.Sprintf("line %d:\n want %q\n  got %q", i+1, a, b)
-		}
-	}
-	return ""
+	coordinatortest.Transcripts(t, *update, func(t *testing.T) (*strings.Builder, func(string)) {
+		s := newStage(t)
+		return &s.out, s.event
+	})
 }
 
 // A stage is a shard with a clock, a log, partitions and ears.
@@ -84,22 +47,10 @@ type stage struct {
 
 var stageStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func play(t *testing.T, script string) string {
+func newStage(t *testing.T) *stage {
 	s := &stage{t: t, cfg: DefaultConfig(), now: stageStart, epoch: 1, ids: 100}
 	s.shard = newShard(&s.cfg, s.epoch, &s.sum)
-	for line := range strings.Lines(script) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "  "):
-			continue // what happened the last time
-		case line == "" || strings.HasPrefix(line, "#"):
-			s.out.WriteString(line + "\n")
-		default:
-			s.out.WriteString(line + "\n")
-			s.event(line)
-		}
-	}
-	return s.out.String()
+	return s
 }
 
 func (s *stage) say(format string, args ...any) { fmt.Fprintf(&s.out, "  "+format+"\n", args...) }
@@ -126,13 +77,13 @@ func (s *stage) run(event func(st *step)) {
 			s.say("marker %s", showMarker(a.marker))
 			s.markers = append(s.markers, a.marker)
 		case actSet:
-			s.timers.set(a.timer, a.at)
+			s.timers.Set(a.timer, a.at)
 			s.say("timer %s in %s", timerName(a.timer), a.at.Sub(s.now))
 		case actCancel:
-			if a.timer.index > 0 {
+			if a.timer.IsSet() {
 				s.say("no timer %s", timerName(a.timer))
 			}
-			s.timers.cancel(a.timer)
+			s.timers.Cancel(a.timer)
 		case actNote:
 			s.say("note: %s", a.note.text)
 		}
@@ -171,7 +122,7 @@ func (s *stage) appendEnds(err error) {
 	if err == nil {
 		s.log = append(s.log, e.records...)
 	}
-	s.run(func(st *step) { s.shard.appended(st, e, clientError(err)) })
+	s.run(func(st *step) { s.shard.appended(st, e, coordinator.ClientError(err)) })
 }
 
 func (s *stage) markerEnds(m *sending, err *kerr.Error) {
@@ -276,7 +227,7 @@ func (s *stage) event(line string) {
 	case "durable":
 		s.appendEnds(nil)
 	case "refused":
-		s.appendEnds(kerrByName(s.t, a.words[1]))
+		s.appendEnds(coordinatortest.ErrorNamed(s.t, a.words[1]))
 	case "markers":
 		s.markersEvent(a)
 	case "written", "unwritten":
@@ -460,7 +411,7 @@ func (s *stage) writtenEvent(a args) {
 	tp := a.partitions(a.words[1:2])[0]
 	var err *kerr.Error
 	if a.words[0] == "unwritten" {
-		err = kerrByName(s.t, a.words[2]).(*kerr.Error)
+		err = coordinatortest.ErrorNamed(s.t, a.words[2])
 	}
 	for _, m := range s.markers {
 		if m.TopicPartition == tp {
@@ -486,12 +437,12 @@ func (s *stage) advance(by string) {
 	}
 	end := s.now.Add(d)
 	for {
-		next, ok := s.timers.next()
+		next, ok := s.timers.Next()
 		if !ok || next.After(end) {
 			break
 		}
 		s.now = next
-		t := s.timers.due(s.now)
+		t := s.timers.Due(s.now)
 		s.say("%s: timer %s runs out", s.now.Sub(stageStart), timerName(t))
 		s.run(func(st *step) { s.shard.fire(st, t) })
 	}
@@ -521,16 +472,6 @@ func errName(err *kerr.Error) string {
 		return "OK"
 	}
 	return err.Message
-}
-
-func kerrByName(t *testing.T, name string) error {
-	for code := int16(-1); code < 200; code++ {
-		if err, ok := kerr.ErrorForCode(code).(*kerr.Error); ok && err != nil && err.Message == name {
-			return err
-		}
-	}
-	t.Fatalf("no such error: %s", name)
-	return nil
 }
 
 func must(t *testing.T, err error) {

@@ -1,4 +1,4 @@
-package group
+package coordinator
 
 import (
 	"errors"
@@ -8,10 +8,10 @@ import (
 	"github.com/streamweir/streamweir/storage"
 )
 
-// clientError says what a client gets to see when the log has refused an
+// ClientError says what a client gets to see when the log has refused an
 // append. Clients try again after COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR;
 // they would not know what to do with the errors of a produce.
-func clientError(err error) *kerr.Error {
+func ClientError(err error) *kerr.Error {
 	var code *kerr.Error
 	switch {
 	case err == nil:
