@@ -141,7 +141,11 @@ func ask[R kmsg.Response](c *client, req kmsg.Request, code func(R) int16) R {
 	for {
 		c.send(req)
 		resp := c.receive(req).(R)
-		if code == nil || code(resp) != kerr.CoordinatorLoadInProgress.Code {
+		if code == nil {
+			return resp
+		}
+		// TxnOffsetCommit says that a coordinator that loads is not available.
+		if got := code(resp); got != kerr.CoordinatorLoadInProgress.Code && got != kerr.CoordinatorNotAvailable.Code {
 			return resp
 		}
 	}
