@@ -3,6 +3,7 @@ package kafkaapi
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -293,4 +294,16 @@ func TestLimitsOfTransactionRequests(t *testing.T) {
 	if len(ps[0].ActiveProducers) != 1 || ps[0].ActiveProducers[0].CurrentTxnStartOffset != 0 {
 		t.Errorf("%+v", ps[0].ActiveProducers)
 	}
+}
+
+// TestMarkerOfNoCoordinatorIsRefused: it fenced the true one, whose transaction
+// then could never end, and the last stable offset stood still.
+func TestMarkerOfNoCoordinatorIsRefused(t *testing.T) {
+	b := startTxnBroker(t)
+	c := b.dial(t)
+	want(t, "produce", produced(ask[*kmsg.ProduceResponse](c, txnProduce(t, 9, b, 1, 0, 0, "a"), nil)), nil)
+	stray := markerOf("t", 0, 1, 0, true)
+	stray.Markers[0].CoordinatorEpoch = math.MaxInt32
+	want(t, "stray marker", marked(ask[*kmsg.WriteTxnMarkersResponse](c, stray, nil)), kerr.InvalidRequest)
+	want(t, "marker", marked(ask[*kmsg.WriteTxnMarkersResponse](c, markerOf("t", 0, 1, 0, true), nil)), nil)
 }

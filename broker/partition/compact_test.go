@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -304,6 +305,49 @@ func TestAbortedTransactions(t *testing.T) {
 	b.puts("b=9", "d=9", "y=2")
 	b.pass(2 * time.Minute)
 	b.wantLog("0:a=0 | 4-4 empty | 7:C | 8:z=1 | 9-9 empty | 10:C | 11:w=1 | 13:b=9 | 14:d=9 | 15:y=2")
+}
+
+// walks counts how often the batches of a log are looked for.
+type walks struct {
+	storage.Log
+	n int
+}
+
+func (w *walks) Batches(p storage.Partition, from int64, fn func(storage.BatchInfo) bool) error {
+	w.n++
+	return w.Log.Batches(p, from, fn)
+}
+
+// TestRemovedMarkersCostOneWalk: each of them was looked for by itself, over the
+// same gap in the log, and a fetch took tens of seconds.
+func TestRemovedMarkersCostOneWalk(t *testing.T) {
+	b := compacting(t)
+	b.puts("a=0")
+	for range 300 {
+		b.txn(7, "a=1")
+		b.marker(7, kafka.ControlAbort)
+	}
+	b.puts("z=1")
+	for range 3 {
+		b.pass(11 * time.Minute)
+		b.puts("z=1")
+	}
+	b.txn(7, "b=1")
+	b.marker(7, kafka.ControlAbort)
+	b.pass(0)
+	all, err := b.p.Aborted(0, math.MaxInt64)
+	if err != nil || len(all) != 301 {
+		t.Fatalf("%d aborted transactions, %v", len(all), err)
+	}
+	w := &walks{Log: b.p.m.log}
+	b.p.m.log = w
+	left, err := b.p.stillMarked(all)
+	if err != nil || len(left) == 0 || len(left) > 2 || left[len(left)-1] != all[300] {
+		t.Errorf("%v are left, %v: %s", left, err, b.dump())
+	}
+	if w.n > 2 {
+		t.Errorf("the log was searched %d times", w.n)
+	}
 }
 
 // A transaction that begins in the part that is compacted and ends behind it.
