@@ -59,9 +59,6 @@ func (m *member) run(ctx context.Context, l *harness.Ledger) {
 	defer close(m.done)
 	for {
 		fs := m.cl.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return
-		}
 		fs.EachError(func(_ string, _ int32, err error) {
 			if !errors.Is(err, context.Canceled) {
 				m.fail(err)
@@ -71,6 +68,9 @@ func (m *member) run(ctx context.Context, l *harness.Ledger) {
 			l.Saw(r)
 			m.read++
 		})
+		if ctx.Err() != nil {
+			return // leaving commits what was polled, so it has been read by now
+		}
 		m.cl.AllowRebalance()
 	}
 }
