@@ -17,8 +17,10 @@ import (
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/format"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/input"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/produce"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/progress"
 )
 
 // defaultDeliveryTimeout is Kafka's delivery.timeout.ms.
@@ -71,7 +73,7 @@ broker before they count; the last line says how many were.`,
 	flags.StringVarP(&f.key, "key", "k", "", "key of every record that brings none")
 	flags.StringArrayVarP(&f.headers, "header", "H", nil, "add a header, `NAME=VALUE`, to every record (repeatable)")
 	flags.BoolVarP(&f.emptyIsNull, "empty-null", "Z", false, "send an empty key or value as null")
-	flags.Int32VarP(&f.partition, "partition", "p", produce.AnyPartition, "send everything to this partition; -1: by key, as all Kafka clients do")
+	flags.Int32VarP(&f.partition, "partition", "p", input.AnyPartition, "send everything to this partition; -1: by key, as all Kafka clients do")
 	flags.BoolVar(&f.keepPartition, "keep-partition", false, "with --input json: send each record to the partition that it names")
 	flags.StringVarP(&f.codec, "compression", "z", "none", "compression: none, gzip, snappy, lz4, zstd")
 	flags.StringVar(&f.acks, "acks", string(produce.AcksAll), "who must have a record before it counts: all, 1 (the leader), 0 (nobody); all is idempotent")
@@ -96,7 +98,7 @@ func runProduce(cmd *cobra.Command, conn *connection, f *produceFlags, topic str
 	limit.Store(produce.DefaultMaxRecordBytes)
 	delivery := produce.Delivery{
 		Codec: f.codec, Acks: produce.Acks(f.acks), BatchBytes: &limit,
-		Partitioned: f.partition != produce.AnyPartition || f.keepPartition,
+		Partitioned: f.partition != input.AnyPartition || f.keepPartition,
 	}
 	opts, err := delivery.Options()
 	if err != nil {
@@ -126,17 +128,19 @@ func runProduce(cmd *cobra.Command, conn *connection, f *produceFlags, topic str
 	if err := produce.CheckPartition(topic, f.partition, partitions); err != nil {
 		return err
 	}
-	parsing.Demands, parsing.Partitions = produce.AskDemands(ctx, cl, topic), partitions
-	limit.Store(int32(parsing.Demands.MaxRecordBytes))
+	demands := produce.AskDemands(ctx, cl, topic)
+	demands.Apply(&parsing)
+	parsing.Partitions = partitions
+	limit.Store(int32(demands.MaxRecordBytes))
 	job := &produce.Job{Topic: topic, Inputs: inputs, Parsing: parsing, KeepGoing: f.keepGoing, Patience: f.timeout, Refusals: refusals}
 	println := func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 	if !f.quiet && output.IsTerminal(cmd.ErrOrStderr()) && !output.IsTerminal(inputs[0].Source) {
-		bar := produce.NewBar(cmd.ErrOrStderr())
+		bar := progress.NewBar(cmd.ErrOrStderr())
 		job.Watch, println = bar.Watch, bar.Println
 	}
 	job.Note = func(text string) { println("streamweir: " + text) }
 	watcher.Say(job.Note)
-	job.Report = func(e *produce.RecordError) { println("streamweir: " + e.Error()) }
+	job.Report = func(e *input.RecordError) { println("streamweir: " + e.Error()) }
 	soft, hard, stop := twoSignals(ctx)
 	defer stop()
 	s, runErr := produce.Run(soft, hard, cl, job)
@@ -152,7 +156,7 @@ func finishProduce(cmd *cobra.Command, f *produceFlags, s produce.Summary, summa
 	}
 	// What went wrong is said even to who wants to hear nothing else.
 	if !f.quiet || s.Failed > 0 || s.Unknown > 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), s.Sentence(produce.Acks(f.acks)))
+		fmt.Fprintln(cmd.ErrOrStderr(), s.Sentence(produce.Acks(f.acks).Verb()))
 	}
 	switch {
 	case runErr != nil:
@@ -165,9 +169,9 @@ func finishProduce(cmd *cobra.Command, f *produceFlags, s produce.Summary, summa
 	return nil
 }
 
-func (f *produceFlags) parsing() (produce.Parsing, error) {
-	p := produce.Parsing{
-		Format: produce.Lines, EmptyIsNull: f.emptyIsNull, Partition: f.partition, KeepPartition: f.keepPartition,
+func (f *produceFlags) parsing() (input.Parsing, error) {
+	p := input.Parsing{
+		Format: input.Lines, EmptyIsNull: f.emptyIsNull, Partition: f.partition, KeepPartition: f.keepPartition,
 	}
 	delimiter, err := format.Unescape(f.delimiter)
 	if err != nil {
@@ -183,9 +187,9 @@ func (f *produceFlags) parsing() (produce.Parsing, error) {
 	}
 	switch {
 	case f.input.Value == output.JSON:
-		p.Format, p.Delimiter, p.KeyDelimiter = produce.JSON, []byte("\n"), nil
+		p.Format, p.Delimiter, p.KeyDelimiter = input.JSON, []byte("\n"), nil
 	case f.wholeFile:
-		p.Format = produce.Whole
+		p.Format = input.Whole
 	}
 	if p.Headers, err = parseHeaders(f.headers); err != nil {
 		return p, err
@@ -193,7 +197,7 @@ func (f *produceFlags) parsing() (produce.Parsing, error) {
 	return p, f.check(p)
 }
 
-func (f *produceFlags) check(p produce.Parsing) error {
+func (f *produceFlags) check(p input.Parsing) error {
 	isJSON := f.input.Value == output.JSON
 	switch {
 	case len(p.Delimiter) == 0:
@@ -204,9 +208,9 @@ func (f *produceFlags) check(p produce.Parsing) error {
 		return errors.New("--key-delimiter and --empty-null are for text; JSON says itself what the key is and what is null")
 	case f.keepPartition && !isJSON:
 		return errors.New("--keep-partition needs --input json: lines of text name no partition")
-	case f.keepPartition && f.partition != produce.AnyPartition:
+	case f.keepPartition && f.partition != input.AnyPartition:
 		return errors.New("--keep-partition and --partition exclude each other")
-	case f.partition < produce.AnyPartition:
+	case f.partition < input.AnyPartition:
 		return fmt.Errorf("--partition %d is not a partition", f.partition)
 	case f.timeout < time.Second:
 		return errors.New("--delivery-timeout must be at least 1s")
@@ -228,14 +232,14 @@ func parseHeaders(list []string) ([]kgo.RecordHeader, error) {
 
 // openInputs looks at the files before anything is sent: a misspelt name must
 // not leave half of the work done.
-func openInputs(files []string, stdin io.Reader) ([]produce.Input, error) {
+func openInputs(files []string, stdin io.Reader) ([]input.File, error) {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
-	var inputs []produce.Input
+	var inputs []input.File
 	for _, name := range files {
 		if name == "-" {
-			inputs = append(inputs, produce.Input{
+			inputs = append(inputs, input.File{
 				Size: sizeOf(stdin), Source: stdin,
 				Open: func() (io.ReadCloser, error) { return io.NopCloser(stdin), nil },
 			})
@@ -252,7 +256,7 @@ func openInputs(files []string, stdin io.Reader) ([]produce.Input, error) {
 		if info.Mode().IsRegular() {
 			size = info.Size()
 		}
-		inputs = append(inputs, produce.Input{
+		inputs = append(inputs, input.File{
 			Name: name, Size: size,
 			Open: func() (io.ReadCloser, error) { return os.Open(name) },
 		})
