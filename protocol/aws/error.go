@@ -1,7 +1,5 @@
 package aws
 
-import "net/http"
-
 // Error is an error as AWS answers it.
 type Error struct {
 	// Type is its name without a namespace, such as ResourceNotFoundException.
@@ -25,19 +23,19 @@ const (
 	IncompleteSignature        = "IncompleteSignatureException"
 	InvalidSignature           = "InvalidSignatureException"
 	AccessDenied               = "AccessDeniedException"
-	InternalFailure            = "InternalFailure"
+	InternalFailure            = "InternalFailureException"
 	ServiceUnavailable         = "ServiceUnavailable"
 )
 
 // Status is the HTTP status of a JSON or CBOR answer with this error.
 func (e *Error) Status() int {
 	switch e.Type {
-	case InternalFailure, "InternalFailureException":
-		return http.StatusInternalServerError
+	case InternalFailure:
+		return 500
 	case ServiceUnavailable:
-		return http.StatusServiceUnavailable
+		return 503
 	}
-	return http.StatusBadRequest
+	return 400
 }
 
 // Encode writes the error's body. AWS spells the message of a
