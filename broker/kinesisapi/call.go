@@ -60,7 +60,8 @@ func (s *Server) newCall(w http.ResponseWriter) *Call {
 	b[6], b[8] = b[6]&15|0x40, b[8]&63|0x80 // a random UUID
 	id := hex.EncodeToString(b[:16])
 	id = id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
-	w.Header().Set("x-amzn-RequestId", id)
-	w.Header().Set("x-amz-id-2", base64.StdEncoding.EncodeToString(b[16:]))
+	// Spelled as AWS spells them, which Header.Set would not.
+	w.Header()["x-amzn-RequestId"] = []string{id}
+	w.Header()["x-amz-id-2"] = []string{base64.StdEncoding.EncodeToString(b[16:])}
 	return &Call{s: s, RequestID: id}
 }

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/streamweir/streamweir/broker/stream"
 	"github.com/streamweir/streamweir/protocol/aws"
 )
 
@@ -16,7 +17,10 @@ var errBusy = &aws.Error{Type: aws.ServiceUnavailable, Message: "The server has 
 // is logged.
 func (s *Server) asError(call *Call, err error) *aws.Error {
 	var shown *aws.Error
+	var refused *stream.Error
 	switch {
+	case errors.As(err, &refused):
+		return &aws.Error{Type: refused.Type, Message: refused.Message}
 	case errors.As(err, &shown):
 		return shown
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
