@@ -108,6 +108,26 @@ func (b *bench) stream(name string, shards int32) *topic.Topic {
 	return b.topic(name, shards, "message.timestamp.type", "LogAppendTime")
 }
 
+// change changes a stream.
+func (b *bench) change(t *topic.Topic, change func(*topic.Stream)) *topic.Topic {
+	b.Helper()
+	t, err := b.topics.ChangeStream(t.ID, func(t *topic.Topic) (*topic.StreamChange, error) {
+		ch := &topic.StreamChange{Stream: *t.Stream}
+		change(&ch.Stream)
+		return ch, nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return t
+}
+
+// large gives a stream the largest records that it can have.
+func (b *bench) large(t *topic.Topic) *topic.Topic {
+	b.Helper()
+	return b.change(t, func(s *topic.Stream) { s.MaxRecordBytes = 10 << 20 })
+}
+
 func entry(key, data string) Entry {
 	return Entry{PartitionKey: key, Data: []byte(data), Hash: shard.KeyOf(key)}
 }
@@ -116,7 +136,7 @@ func entry(key, data string) Entry {
 func (b *bench) put(t *topic.Topic, entries ...Entry) []Outcome {
 	b.Helper()
 	out := make([]Outcome, len(entries))
-	if err := b.Put(context.Background(), t, entries, out); err != nil {
+	if err := b.PutRecords(context.Background(), t, entries, out); err != nil {
 		b.Fatal(err)
 	}
 	return out

@@ -254,7 +254,7 @@ func TestLimitAndMillisBehindLatest(t *testing.T) {
 
 func TestAnAnswerIsBoundInBytes(t *testing.T) {
 	b := newBench(t)
-	s := b.stream("s", 1)
+	s := b.large(b.stream("s", 1))
 	for range 7 {
 		b.puts(s, strings.Repeat("x", 2<<20-1)) // with its key 2 MiB
 	}
@@ -274,7 +274,7 @@ func TestARecordOf10MiBGoesBothWays(t *testing.T) {
 		b.cache = cache
 		b.restart()
 		big := bytes.Repeat([]byte("0123456789abcdef"), 10<<20/16)[:10<<20-4]
-		s := b.topic("s", 1, "max.message.bytes", "1000")
+		s := b.large(b.topic("s", 1, "max.message.bytes", "1000"))
 		o := b.put(s, Entry{PartitionKey: "keyü", Data: big[:10<<20-5]})
 		if o[0].Err != nil {
 			t.Fatal(o[0].Err)

@@ -3,14 +3,17 @@ package records
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/broker/partition"
+	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/broker/shard"
 	"github.com/streamweir/streamweir/broker/stream"
 	"github.com/streamweir/streamweir/broker/topic"
@@ -76,10 +79,133 @@ type group struct {
 
 var puts = sync.Pool{New: func() any { return new(put) }}
 
-// Put puts entries into the shards that take them, as one batch for each shard,
-// and waits until they are durable. out tells of each entry what became of it.
-// Entries for the same shard keep their order. An error is for all of them.
-func (m *Manager) Put(ctx context.Context, t *topic.Topic, entries []Entry, out []Outcome) error {
+// PutRecord puts one entry and waits until it is durable.
+func (m *Manager) PutRecord(ctx context.Context, t *topic.Topic, e Entry) (Outcome, error) {
+	if err := m.CheckRecord(t, e); err != nil {
+		return Outcome{}, err
+	}
+	start := m.clock.Now()
+	var out [1]Outcome
+	if err := m.put(ctx, t, []Entry{e}, out[:]); err != nil {
+		return Outcome{}, err
+	}
+	stored := 0
+	if out[0].Err == nil {
+		stored = 1
+	}
+	m.measure(t, []quota.Value{
+		{Metric: quota.PutRecordBytes, V: float64(e.size())},
+		{Metric: quota.PutRecordLatency, V: m.since(start)},
+		{Metric: quota.PutRecordSuccess, V: float64(stored)},
+	}, []Entry{e}, out[:])
+	return out[0], out[0].Err
+}
+
+// PutRecords puts entries into the shards that take them, as one batch for each
+// shard, and waits until they are durable. out tells of each entry what became of
+// it. Entries for the same shard keep their order. An error is for all of them.
+func (m *Manager) PutRecords(ctx context.Context, t *topic.Topic, entries []Entry, out []Outcome) error {
+	if err := m.CheckRecords(t, entries); err != nil {
+		return err
+	}
+	start := m.clock.Now()
+	if err := m.put(ctx, t, entries, out); err != nil {
+		return err
+	}
+	bytes, stored, throttled := 0, 0, 0
+	for i := range entries {
+		bytes += entries[i].size()
+		switch {
+		case out[i].Err == nil:
+			stored++
+		case out[i].throttled():
+			throttled++
+		}
+	}
+	success := 0.0
+	if stored > 0 {
+		success = 1
+	}
+	m.measure(t, []quota.Value{
+		{Metric: quota.PutRecordsBytes, V: float64(bytes)},
+		{Metric: quota.PutRecordsLatency, V: m.since(start)},
+		{Metric: quota.PutRecordsSuccess, V: success},
+		{Metric: quota.PutRecordsTotalRecords, V: float64(len(entries))},
+		{Metric: quota.PutRecordsSuccessfulRecords, V: float64(stored)},
+		{Metric: quota.PutRecordsFailedRecords, V: float64(len(entries) - stored - throttled)},
+		{Metric: quota.PutRecordsThrottledRecords, V: float64(throttled)},
+	}, entries, out)
+	return nil
+}
+
+// measure notes what one request has put.
+func (m *Manager) measure(t *topic.Topic, values []quota.Value, entries []Entry, out []Outcome) {
+	bytes, stored, throttled := 0, 0, 0
+	for i := range out {
+		if out[i].Err == nil {
+			bytes += entries[i].size()
+			stored++
+		} else if out[i].throttled() {
+			throttled++
+		}
+	}
+	if stored > 0 {
+		values = append(values, quota.Value{Metric: quota.IncomingBytes, V: float64(bytes)}, quota.Value{Metric: quota.IncomingRecords, V: float64(stored)})
+	}
+	values = append(values, quota.Value{Metric: quota.WriteThroughputExceeded, V: float64(throttled)})
+	m.quotas.Stream(t.ID, t.Name).AddAll(values...)
+}
+
+func (m *Manager) since(start time.Time) float64 {
+	return float64(m.clock.Now().Sub(start).Microseconds()) / 1000
+}
+
+// throttled says whether the record's shard had no room for it.
+func (o *Outcome) throttled() bool {
+	var refused *stream.Error
+	return errors.As(o.Err, &refused) && refused.Type == stream.ThroughputExceeded
+}
+
+// MaxPutBytes bounds the records of one PutRecords, data and partition keys
+// together.
+const MaxPutBytes = 10 << 20
+
+// CheckRecord checks the size of a record by the limit of its stream.
+func (m *Manager) CheckRecord(t *topic.Topic, e Entry) error {
+	return checkSize(t, &e, "data")
+}
+
+// CheckRecords checks the sizes of the records of one request.
+func (m *Manager) CheckRecords(t *topic.Topic, entries []Entry) error {
+	total := 0
+	for i := range entries {
+		e := &entries[i]
+		if e.size() > int(t.Stream.MaxRecordBytes) {
+			return checkSize(t, e, fmt.Sprintf("records.%d.member.data", i+1))
+		}
+		total += e.size()
+	}
+	if total > MaxPutBytes {
+		return stream.Errorf(stream.InvalidArgument, "Records size exceeds %d MB limit", MaxPutBytes>>20)
+	}
+	return nil
+}
+
+// checkSize checks the size of a record, whose data clients know as member.
+func checkSize(t *topic.Topic, e *Entry, member string) error {
+	limit, n := int(t.Stream.MaxRecordBytes), len(e.Data)
+	switch {
+	case n > limit:
+		return stream.Errorf(stream.Validation, "1 validation error detected: Value 'java.nio.HeapByteBuffer[pos=0 lim=%d cap=%d]' at '%s' failed to satisfy constraint: "+
+			"Member must have length less than or equal to %d", n, n, member, limit)
+	case e.size() > limit:
+		return stream.Errorf(stream.InvalidArgument, "The record at '%s' has %d bytes with its partition key, which exceeds the maximum record size of %d bytes of stream %s.",
+			member, e.size(), limit, t.Name)
+	}
+	return nil
+}
+
+func (m *Manager) put(ctx context.Context, t *topic.Topic, entries []Entry, out []Outcome) error {
 	p := puts.Get().(*put)
 	p.m, p.entries, p.out = m, entries, out
 	defer p.release()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/streamweir/streamweir/broker/shard"
+	"github.com/streamweir/streamweir/broker/topic"
 )
 
 func TestRecordsGoToTheShardsOfTheirHashes(t *testing.T) {
@@ -84,7 +85,7 @@ func TestConcurrentPutsLoseNothing(t *testing.T) {
 				for i := range each {
 					entries = append(entries, entry(fmt.Sprint(w, "/", i), fmt.Sprint(w, "/", r, "/", i)))
 				}
-				if err := b.Put(context.Background(), s, entries, out); err != nil {
+				if err := b.PutRecords(context.Background(), s, entries, out); err != nil {
 					t.Error(err)
 				}
 				for i := range out {
@@ -148,5 +149,43 @@ func TestPutsHaveTheTimeOfTheirAppend(t *testing.T) {
 		if want := startTime.Add(time.Hour).UnixMilli(); got.List[0].Timestamp != want {
 			t.Errorf("%s: it arrived at %d, want %d", kind, got.List[0].Timestamp, want)
 		}
+	}
+}
+
+func TestSizesAreChecked(t *testing.T) {
+	b := newBench(t)
+	s := b.stream("s", 1)
+	large := strings.Repeat("x", 1<<20)
+	put := func(s *topic.Topic, entries ...Entry) string {
+		err := b.PutRecords(context.Background(), s, entries, make([]Outcome, len(entries)))
+		if err == nil {
+			return ""
+		}
+		return refusal(t, err)
+	}
+	one := func(e Entry) string {
+		if _, err := b.PutRecord(context.Background(), s, e); err != nil {
+			return refusal(t, err)
+		}
+		return ""
+	}
+	const tooLong = "ValidationException: 1 validation error detected: Value 'java.nio.HeapByteBuffer[pos=0 lim=1048577 cap=1048577]' at '%s' failed to satisfy constraint: Member must have length less than or equal to 1048576"
+	const withKey = "InvalidArgumentException: The record at '%s' has 1048577 bytes with its partition key, which exceeds the maximum record size of 1048576 bytes of stream s."
+	for name, c := range map[string]struct{ got, want string }{
+		"as large as it may be":        {one(entry("k", large[1:])), ""},
+		"too large by its key":         {one(entry("k", large)), fmt.Sprintf(withKey, "data")},
+		"too large by itself":          {one(entry("k", large+"x")), fmt.Sprintf(tooLong, "data")},
+		"one of several too large":     {put(s, entry("k", "v"), entry("k", large+"x")), fmt.Sprintf(tooLong, "records.2.member.data")},
+		"one too large by its key":     {put(s, entry("k", large)), fmt.Sprintf(withKey, "records.1.member.data")},
+		"as many as there may be":      {put(s, slices.Repeat([]Entry{entry("k", large[1:])}, 10)...), ""},
+		"more than there may be":       {put(s, append(slices.Repeat([]Entry{entry("k", large[1:])}, 10), entry("k", ""))...), "InvalidArgumentException: Records size exceeds 10 MB limit"},
+		"large where the stream wants": {put(b.large(b.stream("l", 1)), entry("k", strings.Repeat(large, 10)[1:])), ""},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %s", name, c.got)
+		}
+	}
+	if n := len(b.all(s, 0, Position{Type: TrimHorizon})); n != 11 {
+		t.Errorf("%d records are there, want 11", n)
 	}
 }

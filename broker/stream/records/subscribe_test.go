@@ -132,18 +132,12 @@ func consumer(name string) *topic.Consumer {
 // register makes these the consumers of a stream.
 func (b *bench) register(t *topic.Topic, consumers ...*topic.Consumer) *topic.Topic {
 	b.Helper()
-	t, err := b.topics.ChangeStream(t.ID, func(t *topic.Topic) (*topic.StreamChange, error) {
-		ch := &topic.StreamChange{Stream: *t.Stream}
-		ch.Stream.Consumers = nil
+	return b.change(t, func(s *topic.Stream) {
+		s.Consumers = nil
 		for _, c := range consumers {
-			ch.Stream.Consumers = append(ch.Stream.Consumers, *c)
+			s.Consumers = append(s.Consumers, *c)
 		}
-		return ch, nil
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return t
 }
 
 func TestSubscriptionsPushWhatIsAppended(t *testing.T) {
@@ -312,7 +306,7 @@ func TestSubscriptionsHaveTheirOwnThroughput(t *testing.T) {
 func TestEventsAreBound(t *testing.T) {
 	b := newBench(t)
 	c := consumer("c")
-	s := b.register(b.stream("s", 1), c)
+	s := b.register(b.large(b.stream("s", 1)), c)
 	var entries []Entry
 	for range 5 {
 		entries = append(entries, entry("k", strings.Repeat("x", 400<<10)))
