@@ -225,6 +225,14 @@ func (s *Stream) Closed(index int32) bool {
 	return sh != nil && !sh.IsOpen()
 }
 
+// OpenShards is how many shards are open.
+func (s *Stream) OpenShards() int32 {
+	if !s.Own {
+		return s.Lineage.Len()
+	}
+	return int32(len(s.Lineage.Open()))
+}
+
 // Consumer finds a consumer by name, or returns nil.
 func (s *Stream) Consumer(name string) *Consumer {
 	for i := range s.Consumers {
