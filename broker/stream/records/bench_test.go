@@ -66,7 +66,10 @@ func (b *bench) open() {
 			b.parts.Open(ch.New)
 		}
 	})
-	b.streams = stream.New(stream.Options{Topics: b.topics, Partitions: b.parts, Account: "000000000000"})
+	b.streams = stream.Open(stream.Options{
+		Topics: b.topics, Partitions: b.parts, Meta: b.store.Meta(), Account: "000000000000", Region: "us-east-1",
+		Clock: b.clock, Log: zap.NewNop(), Delete: b.drop,
+	})
 	b.quotas = quota.New(quota.Options{
 		Now: b.clock.Now, Enforced: func() bool { return b.limits },
 		Exists: func(id storage.TopicID) bool { return b.topics.TopicByID(id) != nil },
@@ -80,9 +83,19 @@ func (b *bench) open() {
 	}
 }
 
+// drop deletes a stream, as the broker does when that is due.
+func (b *bench) drop(id storage.TopicID) error {
+	deleted, err := b.topics.DeletePending(id)
+	for _, d := range deleted {
+		err = errors.Join(err, b.parts.Drop(d.ID, d.Partitions))
+	}
+	return err
+}
+
 func (b *bench) restart() {
 	b.Helper()
 	b.Manager.Close()
+	b.streams.Close()
 	b.parts.Close()
 	b.epoch++
 	b.open()

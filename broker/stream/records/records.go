@@ -25,6 +25,8 @@ type Streams interface {
 	Stream(name string) (*topic.Topic, error)
 	// AwaitShards waits until no shard of t is being closed.
 	AwaitShards(ctx context.Context, t *topic.Topic) error
+	// Horizon is the time, in ms, from before which records are not kept.
+	Horizon(t *topic.Topic) int64
 	// Account is the id of the account.
 	Account() string
 }
@@ -120,7 +122,7 @@ func (m *Manager) Shard(t *topic.Topic, id string) (Shard, error) {
 func (m *Manager) shard(t *topic.Topic, index int32) (Shard, error) {
 	sh := t.Stream.Lineage.Shard(index)
 	p := m.partitions.Get(t.ID, index)
-	if sh == nil || p == nil || t.Stream.Status == topic.Creating || m.vanished(t, sh) {
+	if sh == nil || p == nil || t.Stream.Status == topic.Creating || !sh.Visible(m.streams.Horizon(t)) {
 		return Shard{}, m.noShard(index, t.Name)
 	}
 	return Shard{sh, t, p}, nil
@@ -128,13 +130,6 @@ func (m *Manager) shard(t *topic.Topic, index int32) (Shard, error) {
 
 func (m *Manager) noShard(index int32, name string) error {
 	return stream.Errorf(stream.ResourceNotFound, "Shard %s in stream %s under account %s does not exist", shard.FormatID(index), name, m.streams.Account())
-}
-
-// vanished says whether a shard has been closed for so long that all its records
-// have expired.
-func (m *Manager) vanished(t *topic.Topic, sh *shard.Shard) bool {
-	retention := t.Settings.RetentionMs
-	return !sh.IsOpen() && retention >= 0 && m.clock.Now().UnixMilli()-sh.ClosedAt > retention
 }
 
 // unlimited says whether a stream provisions no throughput that could be
