@@ -3,6 +3,8 @@ package records
 import (
 	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/broker/shard"
+	"github.com/streamweir/streamweir/broker/stream"
+	"github.com/streamweir/streamweir/broker/topic"
 )
 
 const (
@@ -53,4 +55,10 @@ func (m *Manager) Get(it Iterator, limit int) (*Got, error) {
 	}
 	got.Next = m.next(sh, out.Next)
 	return got, nil
+}
+
+// OtherStream is the refusal of an iterator that is of another stream than the
+// client says.
+func (m *Manager) OtherStream(t *topic.Topic) error {
+	return stream.Errorf(stream.InvalidArgument, "The ShardIterator is not of stream %s under account %s.", t.Name, m.streams.Account())
 }
