@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/streamweir/streamweir/broker/stream"
 	"github.com/streamweir/streamweir/protocol/aws"
 )
 
@@ -31,10 +30,12 @@ func (e *EventStream) Begin() error {
 	return e.write(frame)
 }
 
-// Send sends an event. It calls encoded with the event's size once that does not
+// Send sends an event, and gives back what the call had reserved for it. It calls
+// encoded, which may be nil, with the event's size once that does not
 // need what it was made of any more. An error means that the client is gone, or
 // reads nothing: the subscription is over.
 func (e *EventStream) Send(event aws.Output, encoded func(size int)) error {
+	defer e.call.unreserve()
 	defer e.frames.Reset()
 	if !e.begun {
 		if err := e.Begin(); err != nil {
@@ -45,15 +46,13 @@ func (e *EventStream) Send(event aws.Output, encoded func(size int)) error {
 	if err != nil {
 		return err
 	}
-	encoded(len(frame))
+	if encoded != nil {
+		encoded(len(frame))
+	}
 	return e.write(frame)
 }
 
 func (e *EventStream) fail(err *aws.Error) {
-	if err.Type == aws.InternalFailure {
-		// Among the exceptions of a stream it has the name of its shape.
-		err = &aws.Error{Type: stream.InternalFailure, Message: err.Message}
-	}
 	if frame, ferr := e.frames.Exception(err); ferr == nil {
 		_ = e.write(frame) // the stream ends in either case
 	}

@@ -177,5 +177,5 @@ func putError(err error) (kind, message string) {
 	if errors.As(err, &refused) {
 		return refused.Type, refused.Message
 	}
-	return aws.InternalFailure, "Internal service failure."
+	return "InternalFailure", "Internal service failure."
 }
