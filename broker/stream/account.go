@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/storage"
 )
 
@@ -95,15 +94,4 @@ type Limits struct {
 func (m *Manager) Limits() Limits {
 	cfg := m.config()
 	return Limits{m.openShards(), cfg.KinesisShardLimit, m.onDemandStreams(), cfg.KinesisOnDemandStreamLimit}
-}
-
-// Streams are all streams, in order of their names.
-func (m *Manager) Streams() []*topic.Topic {
-	var out []*topic.Topic
-	for _, t := range m.o.Topics.Topics() {
-		if t.Stream != nil {
-			out = append(out, t)
-		}
-	}
-	return out
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/streamweir/streamweir/broker/topic"
 )
@@ -57,6 +58,16 @@ func (m *Manager) checkConsumer(t *topic.Topic, name string, tags map[string]str
 		return Errorf(LimitExceeded, "Only %d consumers of stream %s under account %s can be in state CREATING at a time.", maxCreating, t.Name, m.o.Account)
 	}
 	return checkTags(tags, nil, "consumer "+name, m.o.Account)
+}
+
+// ConsumersByName are the consumers of a stream in order of their names.
+func ConsumersByName(t *topic.Topic) []*topic.Consumer {
+	out := make([]*topic.Consumer, len(t.Stream.Consumers))
+	for i := range out {
+		out[i] = &t.Stream.Consumers[i]
+	}
+	slices.SortFunc(out, func(a, b *topic.Consumer) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }
 
 // Deregister has a consumer deregistered.

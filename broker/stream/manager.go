@@ -8,8 +8,11 @@ package stream
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,6 +73,9 @@ func (m *Manager) Account() string { return m.o.Account }
 
 func (m *Manager) config() *config.Config { return m.o.Topics.Config() }
 
+// Now is the time by which streams live.
+func (m *Manager) Now() time.Time { return m.o.Clock.Now() }
+
 // now is the time in ms.
 func (m *Manager) now() int64 { return m.o.Clock.Now().UnixMilli() }
 
@@ -82,6 +88,36 @@ func (m *Manager) Stream(name string) (*topic.Topic, error) {
 		return t, nil
 	}
 	return nil, m.noStream(name, m.o.Account)
+}
+
+// ByID finds a stream by the id of its topic, in the form in which storage.TopicID
+// prints it.
+func (m *Manager) ByID(id string) (*topic.Topic, error) {
+	var key storage.TopicID
+	if raw, err := hex.DecodeString(id); err == nil && len(raw) == len(key) {
+		copy(key[:], raw)
+		if t := m.o.Topics.TopicByID(key); t != nil && t.Stream != nil {
+			return t, nil
+		}
+	}
+	return nil, Errorf(ResourceNotFound, "The stream does not exist any more.")
+}
+
+// After lists the streams whose names come after name, as many as limit, and says
+// whether there are more.
+func (m *Manager) After(name string, limit int) (found []*topic.Topic, more bool) {
+	all := m.o.Topics.Topics()
+	from, _ := slices.BinarySearchFunc(all, name+"\x00", func(t *topic.Topic, name string) int { return strings.Compare(t.Name, name) })
+	for _, t := range all[from:] {
+		switch {
+		case t.Stream == nil:
+		case len(found) == limit:
+			return found, true
+		default:
+			found = append(found, t)
+		}
+	}
+	return found, false
 }
 
 func (m *Manager) noStream(name, account string) error {
