@@ -50,8 +50,11 @@ func newBench(t testing.TB) *bench {
 // open starts a broker on what the store holds.
 func (b *bench) open() {
 	b.Helper()
-	var err error
-	if b.topics, err = topic.Open(b.store.Meta(), config.Default(), topic.Options{Now: b.clock.Now}); err != nil {
+	cfg, err := config.Default().With(map[string]string{"kinesis.transition.ms": "0", "kinesis.limits": "off"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if b.topics, err = topic.Open(b.store.Meta(), cfg, topic.Options{Now: b.clock.Now}); err != nil {
 		b.Fatal(err)
 	}
 	b.parts = partition.NewManager(partition.Options{
