@@ -16,7 +16,9 @@ import (
 	"github.com/streamweir/streamweir/broker/config"
 	"github.com/streamweir/streamweir/broker/group"
 	"github.com/streamweir/streamweir/broker/partition"
+	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/broker/stream"
+	"github.com/streamweir/streamweir/broker/stream/records"
 	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/broker/txn"
 	"github.com/streamweir/streamweir/storage"
@@ -30,6 +32,8 @@ type Core struct {
 	Groups       *group.Coordinator
 	Transactions *txn.Coordinator
 	Streams      *stream.Manager
+	Quotas       *quota.Manager
+	Records      *records.Manager
 
 	store storage.Store
 	log   *zap.Logger
@@ -83,6 +87,11 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 		return nil, errors.Join(err, closeGroups(c.Groups))
 	}
 	c.openStreams(cfg)
+	if err := c.openRecords(cfg); err != nil {
+		c.Streams.Close()
+		c.Resign()
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.wg.Go(func() {
@@ -133,6 +142,7 @@ func (c *Core) Resign() {
 func (c *Core) Close() {
 	c.stop()
 	c.wg.Wait()
+	c.Records.Close()
 	c.Streams.Close()
 	c.Resign()
 	c.Partitions.Close()
