@@ -219,6 +219,9 @@ func writeStreamResults(cmd *cobra.Command, format output.Format, results []outp
 }
 
 func parseTags(list []string) (map[string]string, error) {
+	if len(list) == 0 {
+		return nil, nil // an empty map is refused
+	}
 	tags := map[string]string{}
 	for _, text := range list {
 		key, value, ok := strings.Cut(text, "=")

@@ -80,3 +80,27 @@ func Project(t testing.TB, source string, manifests ...string) string {
 	}
 	return dir
 }
+
+// Python makes a virtual environment with what requirements.txt in source pins. It
+// returns the directory of its programs, and that of the files of source.
+func Python(t testing.TB, source string) (bin, dir string) {
+	t.Helper()
+	python3 := NeedTool(t, "python3")
+	const manifest = "requirements.txt"
+	dir = Project(t, source, manifest)
+	bin = filepath.Join(dir, "venv", "bin")
+	Installed(t, dir,
+		exec.Command(python3, "-m", "venv", filepath.Join(dir, "venv")),
+		exec.Command(filepath.Join(bin, "python3"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", filepath.Join(dir, manifest)))
+	return bin, dir
+}
+
+// Node installs what package-lock.json in source pins. It returns node, and the
+// directory of the files of source.
+func Node(t testing.TB, source string) (node, dir string) {
+	t.Helper()
+	node, npm := NeedTool(t, "node"), NeedTool(t, "npm")
+	dir = Project(t, source, "package.json", "package-lock.json")
+	Installed(t, dir, exec.Command(npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir))
+	return node, dir
+}

@@ -30,17 +30,9 @@ func life(t *testing.T, a harness.AWS, cmd *exec.Cmd, env ...string) {
 	}
 }
 
-// python makes a virtual environment with what requirements.txt pins, and returns
-// the directory of its programs.
+// python is a virtual environment and the directory of the programs for it.
 func python(t testing.TB) (bin, dir string) {
-	t.Helper()
-	python3 := harness.NeedTool(t, "python3")
-	dir = harness.Project(t, "testdata/kinesis-python", "requirements.txt")
-	bin = filepath.Join(dir, "venv", "bin")
-	harness.Installed(t, dir,
-		exec.Command(python3, "-m", "venv", filepath.Join(dir, "venv")),
-		exec.Command(filepath.Join(bin, "python3"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", filepath.Join(dir, "requirements.txt")))
-	return bin, dir
+	return harness.Python(t, "testdata/kinesis-python")
 }
 
 func TestLifeWithBoto3(t *testing.T) {
@@ -60,8 +52,6 @@ func TestLifeWithAWSCLI(t *testing.T) {
 // The JS SDK v3 speaks HTTP/2 to this service, in clear text too.
 func TestLifeWithJavaScript(t *testing.T) {
 	a := harness.SharedAWS(t)
-	node, npm := harness.NeedTool(t, "node"), harness.NeedTool(t, "npm")
-	dir := harness.Project(t, "testdata/kinesis-node", "package.json", "package-lock.json")
-	harness.Installed(t, dir, exec.Command(npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir))
+	node, dir := harness.Node(t, "testdata/kinesis-node")
 	life(t, a, exec.Command(node, filepath.Join(dir, "life.mjs")))
 }

@@ -6,9 +6,15 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.concurrent.CompletionException;
 import software.amazon.awssdk.regions.Region;
 import software.amazon.awssdk.services.cloudwatch.CloudWatchAsyncClient;
 import software.amazon.awssdk.services.dynamodb.DynamoDbAsyncClient;
+import software.amazon.awssdk.services.dynamodb.model.BillingMode;
+import software.amazon.awssdk.services.dynamodb.model.KeyType;
+import software.amazon.awssdk.services.dynamodb.model.ProjectionType;
+import software.amazon.awssdk.services.dynamodb.model.ResourceInUseException;
+import software.amazon.awssdk.services.dynamodb.model.ScalarAttributeType;
 import software.amazon.awssdk.services.kinesis.KinesisAsyncClient;
 import software.amazon.kinesis.common.ConfigsBuilder;
 import software.amazon.kinesis.common.InitialPositionInStream;
@@ -29,8 +35,9 @@ import software.amazon.kinesis.retrieval.fanout.FanOutConfig;
 import software.amazon.kinesis.retrieval.polling.PollingConfig;
 
 /**
- * One worker of a KCL application. It writes what it processes to a file, a line each: "start SHARD", "record SHARD
- * SEQUENCE SUBSEQUENCE KEY DATA" and "end SHARD", before it checkpoints. Arguments: endpoint of Kinesis, of DynamoDB,
+ * One worker of a KCL application. It writes what it processes to a file, a line each, before it checkpoints: "record SHARD
+ * SEQUENCE SUBSEQUENCE KEY DATA", and with the time in milliseconds "start SHARD TIME", "end SHARD TIME" and "lost SHARD
+ * TIME". Arguments: endpoint of Kinesis, of DynamoDB,
  * stream, application, name of the worker, "polling" or "fanout", the file.
  */
 public final class Worker {
@@ -48,6 +55,7 @@ public final class Worker {
         KinesisAsyncClient kinesis = KinesisClientUtil.createKinesisAsyncClient(
                 KinesisAsyncClient.builder().endpointOverride(endpoint).region(Region.US_EAST_1));
         DynamoDbAsyncClient leases = DynamoDbAsyncClient.builder().endpointOverride(dynamo).region(Region.US_EAST_1).build();
+        createLeaseTable(leases, application);
         // Never called: metrics are switched off below.
         CloudWatchAsyncClient metrics = CloudWatchAsyncClient.builder().endpointOverride(endpoint).region(Region.US_EAST_1).build();
         ConfigsBuilder configs = new ConfigsBuilder(stream, application, kinesis, leases, metrics, name, () -> new Processor(log));
@@ -76,6 +84,28 @@ public final class Worker {
             }
         }));
         scheduler.run();
+    }
+
+    /** The library adds an index to its table, which dynalite does not; so it finds a table that has the index already. */
+    private static void createLeaseTable(DynamoDbAsyncClient client, String table) {
+        try {
+            client.createTable(r -> r.tableName(table).billingMode(BillingMode.PAY_PER_REQUEST)
+                            .attributeDefinitions(
+                                    a -> a.attributeName("leaseKey").attributeType(ScalarAttributeType.S),
+                                    a -> a.attributeName("leaseOwner").attributeType(ScalarAttributeType.S))
+                            .keySchema(k -> k.attributeName("leaseKey").keyType(KeyType.HASH))
+                            .globalSecondaryIndexes(i -> i.indexName("LeaseOwnerToLeaseKeyIndex")
+                                    .keySchema(
+                                            k -> k.attributeName("leaseOwner").keyType(KeyType.HASH),
+                                            k -> k.attributeName("leaseKey").keyType(KeyType.RANGE))
+                                    .projection(p -> p.projectionType(ProjectionType.KEYS_ONLY))))
+                    .join();
+        } catch (CompletionException e) {
+            if (!(e.getCause() instanceof ResourceInUseException)) { // another worker has made it
+                throw e;
+            }
+        }
+        client.waiter().waitUntilTableExists(r -> r.tableName(table)).join();
     }
 
     /** The file of one worker: a line is written out before anything is checkpointed. */
@@ -107,7 +137,11 @@ public final class Worker {
         @Override
         public void initialize(InitializationInput input) {
             shard = input.shardId();
-            log.lines(new StringBuilder("start ").append(shard).append('\n'));
+            note("start");
+        }
+
+        private void note(String what) {
+            log.lines(new StringBuilder(what).append(' ').append(shard).append(' ').append(System.currentTimeMillis()).append('\n'));
         }
 
         @Override
@@ -123,12 +157,12 @@ public final class Worker {
 
         @Override
         public void leaseLost(LeaseLostInput input) {
-            log.lines(new StringBuilder("lost ").append(shard).append('\n'));
+            note("lost");
         }
 
         @Override
         public void shardEnded(ShardEndedInput input) {
-            log.lines(new StringBuilder("end ").append(shard).append('\n'));
+            note("end");
             checkpoint(input.checkpointer());
         }
 
