@@ -79,7 +79,7 @@ func TestSubscription(t *testing.T) {
 			if err := call.Reserve(ctx, 100); err != nil {
 				return err
 			}
-			if err := out.Send(event(s)); err != nil {
+			if err := out.Send(event(s), nil); err != nil {
 				return err
 			}
 		}
@@ -107,7 +107,7 @@ func TestSubscriptionErrors(t *testing.T) {
 	fails := make(chan error, 1)
 	f := serve(t, subscribed(func(_ context.Context, _ *Call, out *EventStream) error {
 		if <-begin {
-			if err := out.Send(event("1")); err != nil {
+			if err := out.Send(event("1"), nil); err != nil {
 				return err
 			}
 		}
@@ -140,7 +140,7 @@ func TestSubscriptionErrors(t *testing.T) {
 // TestSubscriptionInCBOR has payloads in the encoding of the request.
 func TestSubscriptionInCBOR(t *testing.T) {
 	f := serve(t, table{"SubscribeToShard": subscribes(func(_ *Server, _ context.Context, _ *Call, in *kinesis.SubscribeToShardInput, out *EventStream) error {
-		return out.Send(event(*in.ShardId))
+		return out.Send(event(*in.ShardId), nil)
 	})}, nil)
 	c, url := f.client("h2")
 	body := "\xbf\x6bConsumerARN\x78\x40arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/c:12345" + "\x67ShardId\x61x" + "\x70StartingPosition\xa1\x64Type\x66LATEST\xff"
