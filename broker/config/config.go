@@ -49,6 +49,17 @@ type Config struct {
 	FetchMaxBytes                int32  `config:"fetch.max.bytes"`
 	FetchSessionCacheSlots       int32  `config:"max.incremental.fetch.session.cache.slots"`
 
+	// The AWS APIs.
+	AWSAddr               string `config:"aws.addr"` // empty: not served
+	AWSRegion             string `config:"aws.region"`
+	AWSAccountID          string `config:"aws.account.id"`
+	AWSTLSCertificateFile string `config:"aws.tls.certificate.file"`
+	AWSTLSKeyFile         string `config:"aws.tls.key.file"`
+	AWSRequestMaxBytes    int32  `config:"aws.request.max.bytes"`
+	AWSQueuedMaxBytes     int64  `config:"aws.queued.max.bytes"`
+	AWSMaxConnections     int32  `config:"aws.max.connections"`
+	AWSMaxRequests        int32  `config:"aws.max.requests"`
+
 	// Topics.
 	AutoCreateTopicsEnable       bool  `config:"auto.create.topics.enable"`
 	NumPartitions                int32 `config:"num.partitions"`

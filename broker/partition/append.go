@@ -170,12 +170,15 @@ func (p *Partition) queue(x *pending, now int64) {
 	}
 	dup, err := p.admit(x, now)
 	switch {
-	case err != nil:
+	case dup != nil: // sealed or not: it was appended
+		p.repeat(dup, x.done)
+		return
+	case p.sealed && !x.internal:
+		err = p.sealedError()
+	}
+	if err != nil {
 		p.mu.Unlock()
 		x.done(p.refusal(err))
-		return
-	case dup != nil:
-		p.repeat(dup, x.done)
 		return
 	}
 	if x.result.LogAppendTime >= 0 {

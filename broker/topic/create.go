@@ -172,10 +172,12 @@ func (c *Catalogue) build(e *edit, n *NewTopic) (*Topic, error) {
 	if err := e.room(partitions, 1); err != nil {
 		return nil, err
 	}
-	return &Topic{
+	t := &Topic{
 		Name: n.Name, ID: c.newID(), Partitions: partitions, Configs: configs,
 		Settings: e.settings(configs), Internal: IsInternal(n.Name), CreatedAt: c.now().Truncate(1e6),
-	}, nil
+	}
+	t.Stream = implicitStream(t)
+	return t, nil
 }
 
 // newConfigs checks the configs of a new topic.
@@ -298,6 +300,7 @@ func (c *Catalogue) CreatePartitions(topics []MorePartitions, validateOnly bool)
 		left -= m.Count - t.Partitions
 		grown := *t
 		grown.Partitions = m.Count
+		grown.Stream = implicitStream(&grown)
 		e.put(&grown)
 	}
 	if validateOnly {

@@ -100,10 +100,12 @@ func decodeTopic(key string, value []byte) (*Topic, error) {
 	if err != nil || doc.Partitions < 1 || topicPrefix+doc.Name != key || CheckName(doc.Name) != nil {
 		return nil, fmt.Errorf("read %s: it does not describe a topic of that name", key)
 	}
-	return &Topic{
+	t := &Topic{
 		Name: doc.Name, ID: id, Partitions: doc.Partitions, Configs: doc.Configs,
 		Internal: IsInternal(doc.Name), CreatedAt: time.UnixMilli(doc.CreatedAt),
-	}, nil
+	}
+	t.Stream = implicitStream(t)
+	return t, nil
 }
 
 func decodeDeletion(key string, value []byte) (*Deletion, error) {

@@ -18,6 +18,7 @@ type Topic struct {
 	Settings   *Settings         // what holds for it
 	Internal   bool
 	CreatedAt  time.Time // in milliseconds
+	Stream     *Stream   // nil where the topic is internal, or its name too long for a stream
 }
 
 // Settings are the values that hold for a topic: its own configs, over the

@@ -36,6 +36,7 @@ func (c *config) ours(name, what string, durable comparison.Durability, baseline
 				c.streamweir, "serve", "--data-dir", filepath.Join(b.Dir, "data"),
 				"--kafka-addr", b.Addr,
 				"--admin-addr", b.ExtraAddr(),
+				"--aws-addr", "", // not served
 				"--set", "storage.sync=" + sync,
 			}, nil
 		},

@@ -82,8 +82,11 @@ func (a *admin) listen(addr string) error {
 func (a *admin) addr() string { return a.listener.Addr().String() }
 
 // ready says that clients are served, and adds the metrics of the parts.
-func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server) {
+func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server, aws awsFront) {
 	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, compactionMetrics{core}, storeMetrics{store, core})
+	if aws.Server != nil {
+		a.registry.MustRegister(aws)
+	}
 	a.core.Store(core)
 }
 
