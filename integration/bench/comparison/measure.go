@@ -99,7 +99,7 @@ func (c *Config) Observe(ctx context.Context, s *Server, counter *atomic.Int64, 
 	}
 	end := counter.Load()
 	if end == start {
-		return Interval{}, fmt.Errorf("%s acknowledged nothing for %v", s.System.Name, c.Measure)
+		return Interval{}, fmt.Errorf("%w: %s acknowledged nothing for %v", ErrNotServed, s.System.Name, c.Measure)
 	}
 	return NewInterval(end-start, before, after), nil
 }

@@ -30,6 +30,9 @@ type System struct {
 	Baseline string // the system that ratios refer to; "" for a baseline itself
 	// Optional says that the system is measured only where it is named.
 	Optional bool
+	// Gaps says that a scenario it does not serve leaves a gap in the table; with
+	// other systems that ends the comparison.
+	Gaps bool
 	// Find fails where a program that the system needs is missing.
 	Find func() error
 	// Prepare makes a fresh directory ready, before the clock of a start runs; nil: nothing to do.
