@@ -121,6 +121,12 @@ type Config struct {
 	MaxTransactionalIDs              int32 `config:"max.transactional.ids"`
 	MaxTransactionPartitions         int32 `config:"max.transaction.partitions"`
 
+	// Streams.
+	KinesisTransitionMs        int64  `config:"kinesis.transition.ms"`
+	KinesisLimits              string `config:"kinesis.limits"` // on or off
+	KinesisShardLimit          int32  `config:"kinesis.shard.limit"`
+	KinesisOnDemandStreamLimit int32  `config:"kinesis.on.demand.stream.limit"`
+
 	// given holds what the file, the environment and the command line said, by
 	// key, in canonical text; other holds the given values of keys that have no
 	// field, that is, no effect.

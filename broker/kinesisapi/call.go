@@ -23,7 +23,11 @@ type Call struct {
 	s        *Server
 	body     memory.Request
 	reserved int64
+	done     []func()
 }
+
+// after calls f when the answer was sent, or there will be none.
+func (c *Call) after(f func()) { c.done = append(c.done, f) }
 
 // Reserve takes memory for an answer of n bytes of records or so, and waits until
 // there is some. A handler calls it once before it reads what it will answer; it
@@ -49,6 +53,9 @@ func (c *Call) unreserve() {
 func (c *Call) release() {
 	c.body.Release()
 	c.unreserve()
+	for _, f := range c.done {
+		f()
+	}
 }
 
 // newCall gives a request its id and tells the client.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/streamweir/streamweir/protocol/aws"
-	"github.com/streamweir/streamweir/protocol/aws/kinesis"
 )
 
 // EventStream is the response of a subscription. It is used by one goroutine.
@@ -31,10 +30,13 @@ func (e *EventStream) Begin() error {
 	return e.write(frame)
 }
 
-// Send sends an event and gives back what the call had reserved for it. An error
-// means that the client is gone, or reads nothing: the subscription is over.
-func (e *EventStream) Send(event *kinesis.SubscribeToShardEvent) error {
+// Send sends an event, and gives back what the call had reserved for it. It calls
+// encoded, which may be nil, with the event's size once that does not
+// need what it was made of any more. An error means that the client is gone, or
+// reads nothing: the subscription is over.
+func (e *EventStream) Send(event aws.Output, encoded func(size int)) error {
 	defer e.call.unreserve()
+	defer e.frames.Reset()
 	if !e.begun {
 		if err := e.Begin(); err != nil {
 			return err
@@ -43,6 +45,9 @@ func (e *EventStream) Send(event *kinesis.SubscribeToShardEvent) error {
 	frame, err := e.frames.Event("SubscribeToShardEvent", event)
 	if err != nil {
 		return err
+	}
+	if encoded != nil {
+		encoded(len(frame))
 	}
 	return e.write(frame)
 }

@@ -64,5 +64,8 @@ func handlers() table {
 	for _, part := range []table{controlPlane(), dataPlane(), channels()} {
 		maps.Copy(all, part)
 	}
+	for action, h := range all {
+		all[action] = h.limited(action)
+	}
 	return all
 }

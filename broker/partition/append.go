@@ -26,6 +26,9 @@ type Request struct {
 	// says that no marker came in between; 0 is not compared.
 	Verified bool
 	Guard    uint64
+	// MaxBytes, where it is not 0, bounds the batch's size in place of
+	// max.message.bytes: the caller has rules of its own for what it takes.
+	MaxBytes int
 	// Done is called exactly once, perhaps before Append returns.
 	Done func(Result)
 }
@@ -100,6 +103,9 @@ func (p *Partition) Append(r Request) {
 	}
 	if t.Settings.LogAppendTime {
 		rules.TimestampType = kafka.LogAppendTime
+	}
+	if r.MaxBytes > 0 {
+		rules.MaxMessageBytes = r.MaxBytes
 	}
 	batch, checked, err := p.m.validate(r.Batch, rules)
 	if err == nil {

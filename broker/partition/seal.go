@@ -72,6 +72,13 @@ func (p *Partition) Unseal() {
 	p.sealed = false
 }
 
+// Sealed says whether clients append no more.
+func (p *Partition) Sealed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sealed
+}
+
 // sealedError is the refusal of an append to a sealed partition.
 func (p *Partition) sealedError() error {
 	t := p.topic.Load()

@@ -43,6 +43,20 @@ func (w *EventWriter) Exception(e *Error) ([]byte, error) {
 	return w.message("exception", e.Type, exception{e})
 }
 
+// keptFrame is the largest buffer that a writer keeps from one event to the next:
+// there are many writers, and most are idle.
+const keptFrame = 16 << 10
+
+// Reset lets go of the last frame.
+func (w *EventWriter) Reset() {
+	if cap(w.payload) > keptFrame {
+		w.payload = nil
+	}
+	if w.frame.Cap() > keptFrame {
+		w.frame = bytes.Buffer{}
+	}
+}
+
 func (w *EventWriter) message(kind, name string, payload Output) ([]byte, error) {
 	w.payload = w.codec.Append(w.payload[:0], payload)
 	var headers eventstream.Headers
