@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -42,9 +43,22 @@ func sdk(addr string) *kinesis.Client {
 		Region:       region,
 		BaseEndpoint: aws.String("http://" + addr),
 		Credentials:  aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil }),
-		HTTPClient:   transport,
+		HTTPClient:   plainBodies{transport},
 		Retryer:      aws.NopRetryer{},
 	})
+}
+
+// plainBodies keeps subscriptions over HTTP/1.1 from ending by chance. The SDK
+// closes a request's body as soon as the response begins; net/http may then still
+// look whether the body has more than its length, and where the body is an
+// io.WriterTo, smithy-go tells it EOF as an error, so that it closes the connection.
+type plainBodies struct{ kinesis.HTTPClient }
+
+func (c plainBodies) Do(req *http.Request) (*http.Response, error) {
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = struct{ io.ReadCloser }{req.Body}
+	}
+	return c.HTTPClient.Do(req)
 }
 
 // fanOut puts at a steady rate and consumes all shards through enhanced fan-out,
@@ -196,12 +210,16 @@ func putSteadily(ctx context.Context, client *kinesis.Client, until time.Time) (
 // and nothing.
 const fanOutBytes = 1024
 
-func putOne(ctx context.Context, client *kinesis.Client, number uint64, due time.Time) error {
+func fanOutData(number uint64, due time.Time) []byte {
 	data := make([]byte, fanOutBytes)
 	binary.BigEndian.PutUint64(data, number)
 	binary.BigEndian.PutUint64(data[8:], uint64(due.UnixNano()))
+	return data
+}
+
+func putOne(ctx context.Context, client *kinesis.Client, number uint64, due time.Time) error {
 	_, err := client.PutRecord(ctx, &kinesis.PutRecordInput{
-		StreamName: aws.String(fanOutStream), PartitionKey: aws.String(strconv.FormatUint(number, 10)), Data: data,
+		StreamName: aws.String(fanOutStream), PartitionKey: aws.String(strconv.FormatUint(number, 10)), Data: fanOutData(number, due),
 	})
 	if err != nil {
 		return fmt.Errorf("put record %d: %w", number, err)

@@ -26,22 +26,26 @@ func main() {
 
 func compare(args []string) error {
 	var c config
-	suite := &comparison.Suite{
+	suite := c.suite()
+	if err := c.parse(suite, args); err != nil {
+		return err
+	}
+	return suite.Run(context.Background())
+}
+
+func (c *config) suite() *comparison.Suite {
+	return &comparison.Suite{
 		Config:    &c.Config,
 		About:     "bench-compare-kinesis measures Streamweir's Kinesis API beside kinesalite and kinesis-local.",
 		RatioTo:   "kinesalite, which keeps its data in memory",
-		Systems:   systems(&c),
-		Scenarios: scenarios(&c),
+		Systems:   systems(c),
+		Scenarios: scenarios(c),
 		First:     firstRecord,
 		DiskBytes: func() int64 { return 3 * c.maxBytes },
 		Load: func() string {
 			return fmt.Sprintf("at most %.1f GB; one request at a time on a connection", float64(c.maxBytes)/1e9)
 		},
 	}
-	if err := c.parse(suite, args); err != nil {
-		return err
-	}
-	return suite.Run(context.Background())
 }
 
 func (c *config) parse(suite *comparison.Suite, args []string) error {
