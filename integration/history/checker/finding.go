@@ -33,6 +33,16 @@ const (
 	StuckGroup      Anomaly = "stuck-group"
 	Unseen          Anomaly = "unseen"
 	Crashed         Anomaly = "crashed"
+	ProtocolsApart  Anomaly = "protocols-apart"
+	BadSequence     Anomaly = "bad-sequence"
+	WrongShard      Anomaly = "wrong-shard"
+	EarlyEnd        Anomaly = "early-shard-end"
+	ChildlessEnd    Anomaly = "childless-end"
+	AfterEnd        Anomaly = "after-end"
+	LineageBroken   Anomaly = "lineage-broken"
+	LostReshard     Anomaly = "lost-reshard"
+	FalseTip        Anomaly = "false-tip"
+	StuckStream     Anomaly = "stuck-stream"
 )
 
 // Anomalies are all kinds, in the order in which they are told.
@@ -41,7 +51,8 @@ func Anomalies() []Anomaly {
 		Crashed, LostWrite, TwoValues, Altered, Phantom, Duplicate, Reordered, RefusedShown,
 		AbortedRead, DirtyRead, HalfTransaction, FencedCommit, OffsetsApart,
 		NonMonotonic, SkippedPoll, OffsetBack, EndBack, LostCommit, CommitBack, Resurrected,
-		StuckWrites, StuckLSO, StuckGroup, Unseen,
+		ProtocolsApart, BadSequence, WrongShard, EarlyEnd, ChildlessEnd, AfterEnd, LineageBroken, LostReshard, FalseTip,
+		StuckWrites, StuckLSO, StuckGroup, StuckStream, Unseen,
 	}
 }
 
@@ -100,6 +111,7 @@ func find(h *History) *Findings {
 		c.checkPolls(p)
 		c.checkKeys(p)
 	}
+	c.checkStreams()
 	c.checkTransactions()
 	c.checkGroups()
 	c.checkTransforms()
@@ -136,6 +148,8 @@ func minimise(f *Finding) {
 	drop(&h.Bounds, still)
 	drop(&h.Commits, still)
 	drop(&h.Fetched, still)
+	drop(&h.Reshards, still)
+	drop(&h.Listings, still)
 }
 
 // drop removes every element without which the finding remains.
