@@ -61,7 +61,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := workload.Config{
-				Seed: 1, Load: 5 * time.Second, Settle: 6 * time.Second, Rate: 400, Every: time.Second, Transactions: p.txn, Compaction: true,
+				Seed: 1, Load: 5 * time.Second, Settle: 6 * time.Second, Rate: 400, Every: time.Second, Transactions: p.txn, Compaction: true, Kafka: true,
 				KeepOld: p.keepOld, Log: t.Logf, Wrap: l.Wrap,
 			}
 			if p.disturb != "" {

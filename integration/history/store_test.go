@@ -45,7 +45,7 @@ func TestPlantedStoreFaultsAreFound(t *testing.T) {
 			}
 			// A store that is stuck does not close.
 			t.Cleanup(sys.Kill)
-			c := workload.Config{Seed: 1, Load: 7 * time.Second, Settle: 5 * time.Second, Rate: 300, Every: 2 * time.Second, Log: t.Logf}
+			c := workload.Config{Seed: 1, Load: 7 * time.Second, Settle: 5 * time.Second, Rate: 300, Every: 2 * time.Second, Kafka: true, Log: t.Logf}
 			if p.disturb != "" {
 				c.Disturb = []workload.Disturbance{p.disturb}
 			}
