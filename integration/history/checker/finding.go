@@ -3,6 +3,7 @@ package checker
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Anomaly is a kind of finding. docs/checking.md says what each means.
@@ -57,8 +58,13 @@ func Anomalies() []Anomaly {
 }
 
 // keepOf is how many findings of a kind are kept with their history; one fault
-// can make thousands.
+// can make thousands. Those that Kinesis shows count by themselves.
 const keepOf = 5
+
+type kept struct {
+	kind    Anomaly
+	kinesis bool
+}
 
 // Finding is a promise that was broken.
 type Finding struct {
@@ -127,10 +133,11 @@ func (c *checker) report(kind Anomaly, on string, show *History, format string, 
 	}
 	c.told[name] = true
 	c.found.Count[kind]++
-	if c.kept[kind] >= keepOf {
+	of := kept{kind, strings.HasSuffix(on, throughKinesis)}
+	if c.kept[of] >= keepOf {
 		return
 	}
-	c.kept[kind]++
+	c.kept[of]++
 	show.Topics = c.h.Topics
 	show.Writers = c.h.Writers
 	c.found.Found = append(c.found.Found, Finding{Kind: kind, On: on, Says: fmt.Sprintf(format, args...), History: show})

@@ -20,7 +20,7 @@ type checker struct {
 	stands  map[ID][]at     // where each record that was put stands
 	shown   map[txnID]known // a record of each transaction that a read_committed consumer got
 	found   Findings
-	kept    map[Anomaly]int
+	kept    map[kept]int
 	told    map[string]bool // kind and subject of what was reported
 }
 
@@ -64,7 +64,7 @@ type known struct {
 func newChecker(h *History) *checker {
 	c := &checker{
 		h: h, writers: map[int32]*Writer{}, sends: make(map[ID]*Send, len(h.Sends)),
-		txns: map[txnID]*Txn{}, parts: map[Partition]*part{}, kept: map[Anomaly]int{}, told: map[string]bool{},
+		txns: map[txnID]*Txn{}, parts: map[Partition]*part{}, kept: map[kept]int{}, told: map[string]bool{},
 		stands: map[ID][]at{},
 	}
 	c.found.Count = map[Anomaly]int{}

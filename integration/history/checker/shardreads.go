@@ -6,10 +6,12 @@ import (
 	"slices"
 )
 
+const throughKinesis = " through Kinesis"
+
 // via tells in a finding's name which protocol showed it.
 func via(p *Poll) string {
 	if p != nil && p.Shard != nil {
-		return " through Kinesis"
+		return throughKinesis
 	}
 	return ""
 }
