@@ -201,7 +201,7 @@ const everySoOften = 300 * time.Millisecond
 // write writes a poll down that says something.
 func (p *position) write(poll *checker.Poll, now checker.Time) {
 	if len(poll.Records) == 0 && poll.From == poll.To && !poll.Shard.Ended && len(poll.Shard.Children) == 0 {
-		if !poll.Shard.Tip || now-p.told < everySoOften {
+		if !poll.Shard.Tip || p.told > 0 && now-p.told < everySoOften {
 			return
 		}
 		p.told = now

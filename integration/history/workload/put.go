@@ -27,7 +27,7 @@ const (
 type putter struct {
 	*sender
 	api  *kinesis.Client
-	last map[int32]string // the last sequence number of each shard
+	last map[string]string // the last sequence number of each stream and key
 }
 
 // entry is a record on its way.
@@ -50,7 +50,7 @@ func (r *round) startPutters() {
 
 // put starts a writer.
 func (r *round) put(name string, h2 bool, rate, most int) {
-	p := &putter{sender: r.sender(name, checker.Putter), last: map[int32]string{}}
+	p := &putter{sender: r.sender(name, checker.Putter), last: map[string]string{}}
 	r.writers.Go(func() {
 		api, done := r.api(h2)
 		defer done()
@@ -119,6 +119,7 @@ func (p *putter) putSome(s *stream, n int, batch bool) {
 
 // sending notes that a record is sent once more.
 func (e *entry) sending(now checker.Time) {
+	e.send.Outcome = checker.Unknown
 	if e.send.Put.Times++; e.send.Put.Times == 1 {
 		e.send.Start = now
 	}
@@ -134,7 +135,7 @@ func (p *putter) acknowledged(e *entry, now checker.Time, shard, number *string)
 	}
 	e.send.Outcome, e.send.Offset, e.send.Put.Frame = checker.OK, seq.Offset, seq.Frame
 	e.send.To.Index = shardIndex(shard)
-	p.last[e.send.To.Index] = *number
+	p.last[e.send.To.Topic+e.key] = *number
 }
 
 // declined notes that an attempt did nothing. The record was refused when there
@@ -147,7 +148,7 @@ func (e *entry) declined(now checker.Time) {
 
 func (p *putter) putRecord(s *stream, e *entry) (left []*entry) {
 	in := &kinesis.PutRecordInput{StreamName: &s.name, PartitionKey: &e.key, ExplicitHashKey: e.explicit, Data: e.data}
-	if number, ok := p.last[p.rand.Int32N(mostShards)]; ok && p.rand.IntN(2) == 0 && s.name == p.r.streams[0].name {
+	if number, ok := p.last[s.name+e.key]; ok && e.explicit == nil && p.rand.IntN(2) == 0 {
 		in.SequenceNumberForOrdering = &number
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callWithin)
@@ -225,7 +226,7 @@ func (r *round) endStreams(ctx context.Context, since checker.Time) map[checker.
 				at[on] = last
 			}
 		}
-		p := &putter{sender: r.sender("sentinel-"+s.name, checker.Putter), api: api, last: map[int32]string{}}
+		p := &putter{sender: r.sender("sentinel-"+s.name, checker.Putter), api: api, last: map[string]string{}}
 		for _, shard := range open {
 			r.putSentinel(ctx, p, s, shard, since, at)
 		}

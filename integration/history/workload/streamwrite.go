@@ -25,7 +25,7 @@ func (r *round) startStreamWriters() {
 	for i := range plainIntoStreams {
 		s := r.sender(fmt.Sprintf("stream-plain-%d", i+1), checker.Plain)
 		r.writers.Go(func() {
-			s.writeStream(each, r.loading, nil, codec(i), kgo.DisableIdempotentWrite(), kgo.RecordDeliveryTimeout(15*time.Second))
+			s.writeStream(r.loading, each, nil, codec(i), kgo.DisableIdempotentWrite(), kgo.RecordDeliveryTimeout(15*time.Second))
 		})
 	}
 	for i := range idempotentIntoStreams {
@@ -71,24 +71,24 @@ func (s *sender) toShard(of *stream, shard, txn int32) (*kgo.Record, checker.Sen
 	return rec, send
 }
 
-// writeStream sends with one client until ctx ends or a record is not
-// acknowledged that had to be for the next ones to keep their order. only names
-// the shard to send to; nil stands for any.
-func (s *sender) writeStream(rate int, ctx context.Context, only *checker.Partition, opts ...kgo.Opt) {
+// writeStream sends with one client until ctx ends, or until a record is not
+// acknowledged where all go to one shard: only names it, and nil stands for any.
+// It says false where the fate of what it sent may still be open.
+func (s *sender) writeStream(ctx context.Context, rate int, only *checker.Partition, opts ...kgo.Opt) bool {
 	cl, err := s.r.client(writerOpts(opts...)...)
 	if err != nil {
 		s.r.fail(err)
-		return
+		return false
 	}
 	defer cl.Close()
+	name := fmt.Sprintf("writer %d", s.id)
 	var failed atomic.Bool
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for owed := 0.0; !s.r.rec.full() && !(only != nil && failed.Load()); {
 		select {
 		case <-ctx.Done():
-			s.r.flush(fmt.Sprintf("writer %d", s.id), cl)
-			return
+			return s.r.flush(name, cl)
 		case <-tick.C:
 		}
 		for owed += float64(rate) / 100; owed >= 1; owed-- {
@@ -105,7 +105,7 @@ func (s *sender) writeStream(rate int, ctx context.Context, only *checker.Partit
 			})
 		}
 	}
-	s.r.flush(fmt.Sprintf("writer %d", s.id), cl)
+	return s.r.flush(name, cl)
 }
 
 func (r *round) stream(name string) *stream {
@@ -127,8 +127,10 @@ func (s *sender) writeShards(rate, i int) {
 		open, _ := of.open()
 		shard := open[s.rand.IntN(len(open))]
 		ctx, cancel := context.WithTimeout(s.r.loading, between(s.rand, time.Second, 8*time.Second))
-		s.writeStream(rate, ctx, &checker.Partition{Topic: of.name, Index: shard.Index}, codec(n))
+		settled := s.writeStream(ctx, rate, &checker.Partition{Topic: of.name, Index: shard.Index}, codec(n))
 		cancel()
+		if !settled { // what is still under way may come behind what would be sent next
+			return
+		}
 	}
-	<-s.r.loading.Done()
 }
