@@ -10,7 +10,7 @@ import (
 // The shards of the stream of these tests: 0 and 1 divide the hash keys, 0 is
 // split into 2 and 3, and 3 and 1 are merged into 4.
 var (
-	s0, s1, s2, s3, s4 = Partition{"s", 0}, Partition{"s", 1}, Partition{"s", 2}, Partition{"s", 3}, Partition{"s", 4}
+	s0, s1, s2, s3 = Partition{"s", 0}, Partition{"s", 1}, Partition{"s", 2}, Partition{"s", 3}
 
 	half    = Hash{1 << 63, 0}
 	quarter = Hash{1 << 62, 0}
