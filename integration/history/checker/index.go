@@ -185,6 +185,7 @@ func near(p *Poll, offset int64) Poll {
 	}
 	if last < len(p.Records) {
 		out.To = p.Records[last-1].Offset + 1
+		out.Shard = p.Shard.middle()
 	}
 	return out
 }

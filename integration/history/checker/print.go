@@ -132,7 +132,7 @@ func (h *History) putLine(s Send) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s puts record %v into %s, hash key %v", h.writer(s.ID.Writer), s.ID, s.To.Topic, s.Put.Hash)
 	if s.Put.Times > 1 {
-		fmt.Fprintf(&b, ", %d times", s.Put.Times)
+		fmt.Fprintf(&b, ", %s", times(s.Put.Times))
 	}
 	switch {
 	case s.Put.Bad != "":
@@ -143,6 +143,13 @@ func (h *History) putLine(s Send) string {
 		fmt.Fprintf(&b, ": %s", outcome(s.Outcome, "", "refused"))
 	}
 	return b.String()
+}
+
+func times(n int32) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // line is a listing in words.

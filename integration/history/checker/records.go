@@ -67,6 +67,7 @@ func only(p *Poll, offset int64) Poll {
 	if i >= 0 {
 		out.Records = p.Records[i : i+1]
 		out.From, out.To = offset, offset+1
+		out.Shard = p.Shard.middle()
 	}
 	return out
 }
@@ -155,7 +156,7 @@ func (g *gatherer) stood(k known) {
 			h.Polls = append(h.Polls, only(a.poll, a.offset))
 		}
 	}
-	g.report(Duplicate, k.id.String(), h, "record %v was put %d times, and stands at %s", k.id, k.send.Put.Times, strings.Join(places, ", "))
+	g.report(Duplicate, k.id.String(), h, "record %v was sent %s, and stands at %s", k.id, times(k.send.Put.Times), strings.Join(places, ", "))
 }
 
 // sawCommitted judges what a consumer got that reads committed records only.

@@ -24,6 +24,14 @@ func (k *known) kinesis() bool {
 	return k.send != nil && k.send.Put != nil
 }
 
+// middle is what is left of an answer of which the end is not shown.
+func (s *ShardRead) middle() *ShardRead {
+	if s == nil {
+		return nil
+	}
+	return &ShardRead{Frame: s.Frame, Latest: s.Latest}
+}
+
 // at is the position that a poll left behind; -1 where only the broker knows it.
 func (p *Poll) at() int64 {
 	if p.From == -1 && len(p.Records) == 0 {
