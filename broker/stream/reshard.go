@@ -48,6 +48,7 @@ func (m *Manager) reshard(t *topic.Topic, pending *topic.PendingChange) error {
 		return nil, nil
 	})
 	if err == nil {
+		m.reshards.Add(1)
 		m.o.Log.Info("stream resharded", zap.String("stream", t.Name), zap.Int("steps", len(pending.Steps)))
 		return nil
 	}
