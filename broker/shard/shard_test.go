@@ -56,14 +56,15 @@ func TestUniform(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int32Range(1, 2000).Draw(t, "n")
 		width := new(big.Int).Div(new(big.Int).Lsh(big.NewInt(1), 128), big.NewInt(int64(n)))
-		for i, r := range Uniform(n) {
+		ranges := Uniform(n)
+		for i, r := range ranges {
 			if asBig(r.Start).Cmp(new(big.Int).Mul(width, big.NewInt(int64(i)))) != 0 {
 				t.Fatalf("range %d of %d starts at %s", i, n, r.Start)
 			}
 			if i == int(n)-1 && r.End != MaxHashKey {
 				t.Fatalf("the last range ends at %s", r.End)
 			}
-			if i > 0 && Uniform(n)[i-1].End.Next() != r.Start {
+			if i > 0 && ranges[i-1].End.Next() != r.Start {
 				t.Fatalf("there is a gap before range %d", i)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -39,6 +40,8 @@ type Manager struct {
 	mu   sync.Mutex
 	due  map[storage.TopicID]int64         // when a stream has something to be done, in ms
 	busy map[storage.TopicID]chan struct{} // streams that are being worked on
+
+	reshards, retries atomic.Int64
 }
 
 // Options are what a Manager works with.
@@ -210,6 +213,7 @@ func (m *Manager) settle(t *topic.Topic) {
 const retryAfter = time.Second
 
 func (m *Manager) retry(id storage.TopicID, err error) {
+	m.retries.Add(1)
 	m.o.Log.Error("a change of a stream could not be finished; it is tried again", zap.Stringer("topic", id), zap.Error(err))
 	at := m.o.Clock.Now().Add(retryAfter)
 	m.mu.Lock()

@@ -210,3 +210,31 @@ func (s *stage) putAlways(t *testing.T, key string) (place, error) {
 		}
 	}
 }
+
+// What a full disk puts off is done when there is space again, and counted.
+func TestAReshardWaitsForSpace(t *testing.T) {
+	s := newStage(t, nil)
+	if err := s.m.Create(New{Name: "s", Shards: new(int32(1))}); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.Advance(time.Second)
+	now, err := s.m.Stream("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.m.SplitShard(now, "0", "100"); err != nil {
+		t.Fatal(err)
+	}
+	s.meta.full = true
+	s.clock.Advance(500 * time.Millisecond)
+	if _, _, err := s.put("s", "a"); err != nil {
+		t.Errorf("the shard stays closed: %v", err)
+	}
+	if got, want := s.m.Stats(), (Stats{Streams: 1, Changing: 1, OpenShards: 1, Retries: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	s.clock.Advance(retryAfter)
+	if got, want := s.m.Stats(), (Stats{Streams: 1, OpenShards: 2, Retries: 1, Reshards: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}

@@ -84,7 +84,7 @@ func (a *admin) addr() string { return a.listener.Addr().String() }
 
 // ready says that clients are served, and adds the metrics of the parts.
 func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server, aws awsFront) {
-	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, compactionMetrics{core}, storeMetrics{store, core})
+	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, compactionMetrics{core}, streamMetrics{core}, storeMetrics{store, core})
 	if aws.Server != nil {
 		a.registry.MustRegister(aws, quota.NewCollector(core.Quotas, core.ShardMetrics))
 	}
