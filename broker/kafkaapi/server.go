@@ -18,7 +18,6 @@ import (
 
 	"github.com/streamweir/streamweir/broker"
 	"github.com/streamweir/streamweir/broker/config"
-	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -31,10 +30,10 @@ type Server struct {
 	served  []kafka.Key // that have a handler
 
 	// small holds frames that are read whole at once: heartbeats, fetches,
-	// commits. They have a share of their own, so that large produce requests
-	// that wait for memory do not stop them.
-	small, large *memory.Budget
-	overdraft    chan struct{}
+	// commits. usual is what clients send by default, mostly produce requests. Each
+	// has a share of its own, so that larger ones that wait for memory do not stop
+	// them.
+	small, usual, large *intake
 
 	sessions *sessions
 
@@ -71,13 +70,12 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, eighth := newMetrics(), cfg.QueuedMaxRequestBytes/8
 	s := &Server{
-		core: core, cfg: cfg, log: log, metrics: newMetrics(),
-		small:     memory.NewBudget(cfg.QueuedMaxRequestBytes / 8),
-		large:     memory.NewBudget(cfg.QueuedMaxRequestBytes - cfg.QueuedMaxRequestBytes/8),
-		overdraft: make(chan struct{}, 1),
-		sessions:  newSessions(int(cfg.FetchSessionCacheSlots)),
-		conns:     map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
+		core: core, cfg: cfg, log: log, metrics: m,
+		small: newIntake(eighth, m), usual: newIntake(3*eighth, m), large: newIntake(4*eighth, m),
+		sessions: newSessions(int(cfg.FetchSessionCacheSlots)),
+		conns:    map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
 		stopping: make(chan struct{}), empty: make(chan struct{}),
 		verify: verifier(core),
 	}
@@ -97,6 +95,17 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 		s.mu.Unlock()
 	})
 	return s, nil
+}
+
+// intakeFor is the share of memory that a request of size bytes comes out of.
+func (s *Server) intakeFor(size int) *intake {
+	switch {
+	case size <= smallFrame:
+		return s.small
+	case size <= usualFrame:
+		return s.usual
+	}
+	return s.large
 }
 
 // Listen opens the listeners of the configuration. Connections are taken once
