@@ -13,7 +13,7 @@ const (
 func serverKeys() []Key {
 	return []Key{
 		{Name: "node.id", Type: Int, Default: "1", Check: Between(0, maxInt),
-			Doc: "The id of this broker, as clients see it. It is part of what is stored: do not change it on a data directory in use."},
+			Doc: "The id of this broker, as clients see it. It is kept in the data directory at the first start; a start with another one is refused."},
 		{Name: "cluster.id", Type: String, Default: "", Ours: true,
 			Doc: "The id of the cluster, as clients see it. Empty: made at the first start and kept in the data directory."},
 		{Name: "listeners", Type: List, Default: "PLAINTEXT://127.0.0.1:9092",
