@@ -17,7 +17,7 @@ func serverKeys() []Key {
 		{Name: "cluster.id", Type: String, Default: "", Ours: true,
 			Doc: "The id of the cluster, as clients see it. Empty: made at the first start and kept in the data directory."},
 		{Name: "listeners", Type: List, Default: "PLAINTEXT://127.0.0.1:9092",
-			Doc: "Where the Kafka protocol is served: a comma-separated list of NAME://HOST:PORT. An empty host means every address; port 0 means any free port. Each name stands once, and so does each port."},
+			Doc: "Where the Kafka protocol is served: a comma-separated list of NAME://HOST:PORT. An empty host means every address; port 0 means any free port. Each name stands once, and so does each port, but for two different IP addresses."},
 		{Name: "advertised.listeners", Type: List, Null: true,
 			Doc: "What clients are told to connect to, in the form of listeners and for the same names. Unset: the listeners themselves, which then need a host that clients can reach (not 0.0.0.0)."},
 		{Name: "listener.security.protocol.map", Type: String, Default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
@@ -29,7 +29,7 @@ func serverKeys() []Key {
 		{Name: "logging.level", Type: String, Default: "info", Check: OneOf("debug", "info", "warn", "error"), Ours: true,
 			Doc: "The least severe messages that the server writes about itself."},
 		{Name: "logging.format", Type: String, Default: "auto", Check: OneOf("auto", "console", "json"), Ours: true,
-			Doc: "How the server writes messages about itself: console lines, JSON objects, or auto (console on a terminal, else JSON)."},
+			Doc: "How the server writes messages about itself: console lines, JSON objects, or auto (console on a terminal, else JSON). Console lines have colours on a terminal, unless NO_COLOR is set."},
 
 		{Name: "storage.sync", Type: String, Default: "always", Check: OneOf("always", "os"), Ours: true,
 			Doc: "When an append counts as stored. always: after fsync, so that it survives a power cut. os: after the write reached the operating system, so that it survives a killed process, but not a power cut; this is what Apache Kafka does by default."},
