@@ -36,7 +36,13 @@ func (c *Call) Reserve(ctx context.Context, n int64) error {
 	if c.reserved > 0 {
 		return errors.New("memory was reserved twice for one answer, which could wait for itself")
 	}
-	if !c.s.responses.Acquire(n, ctx.Done()) {
+	ticket := c.s.responses.Ask(n)
+	select {
+	case <-ticket.Granted():
+	case <-ctx.Done():
+		if !ticket.Withdraw() { // it was granted at the same moment
+			c.s.responses.Release(n)
+		}
 		return context.Cause(ctx)
 	}
 	c.reserved = n
