@@ -19,7 +19,8 @@ BENCH     ?= .
 COUNT     ?= 1
 BENCHTIME ?= 1s
 PKG       ?= ./...
-# make bench-compare: flags of integration/bench/compare (-h lists them).
+# make bench-compare, bench-compare-kinesis: flags of integration/bench/compare and
+# integration/bench/kinesis (-h lists them).
 COMPARE ?=
 # make test-kgo: which of kgo's tests, and how many records its chains of consumers move.
 KGO     ?= .
@@ -92,6 +93,13 @@ bench-compare: build ## Streamweir beside Apache Kafka and kfake, one table (COM
 	@scripts/deps.sh java
 	@$(BUILD) -o bin/bench-compare ./integration/bench/compare
 	@exec bin/bench-compare $(COMPARE)
+
+.PHONY: bench-compare-kinesis
+bench-compare-kinesis: build ## The Kinesis API beside kinesalite and kinesis-local, one table (COMPARE="-h")
+	@scripts/deps.sh node
+	@scripts/kinesis-emulators.sh bin/kinesis-emulators
+	@$(BUILD) -o bin/bench-compare-kinesis ./integration/bench/kinesis
+	@exec bin/bench-compare-kinesis -emulators bin/kinesis-emulators $(COMPARE)
 
 .PHONY: check-history
 check-history: build ## Search a history of clients and faults for broken promises (MINUTES=60 SEED=1 HISTORY="-h")

@@ -74,7 +74,8 @@ func New(o Options) (*Manager, error) {
 		clock: o.Clock, log: o.Log, memory: budget{limit: o.ReadBytes}, iterators: iterators,
 	}
 	m.sessions.init()
-	o.Topics.Watch(m.changed)
+	// A subscription that ends with its children is asked for them at once.
+	o.Topics.WatchSeen(m.changed)
 	return m, nil
 }
 

@@ -93,8 +93,8 @@ func (s *sessions) stateOf(sub *Subscription) (subState, *topic.Topic) {
 	return sub.state, sub.changed
 }
 
-// changed has the subscriptions of a topic look at it again. They are given it,
-// since it cannot be seen in the catalogue yet; nil is one that is gone.
+// changed has the subscriptions of a topic look at it again, as it is now; nil is
+// one that is gone.
 func (s *sessions) changed(id storage.TopicID, now *topic.Topic) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
