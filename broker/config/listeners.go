@@ -31,7 +31,12 @@ type Listener struct {
 // Addr is the listener's address as net.Listen takes it.
 func (l Listener) Addr() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }
 
-func (l Listener) String() string { return l.Name + "://" + l.Addr() }
+func (l Listener) String() string {
+	if l.Protocol == "" {
+		return l.Name + " (" + l.Addr() + ")"
+	}
+	return l.Name + "://" + l.Addr()
+}
 
 // ListenerSpecs returns the listeners to serve, in their order.
 func (c *Config) ListenerSpecs() ([]Listener, error) {
@@ -79,20 +84,46 @@ func (c *Config) listenerProblems(add func(err error, settings ...string)) {
 		_, e := c.AdvertisedSpecs()
 		add(e, "advertised.listeners", "listeners")
 	}
-	host, port, err := net.SplitHostPort(c.AdminListener)
-	if err != nil {
-		add(fmt.Errorf("admin.listener: %q is not of the form HOST:PORT", c.AdminListener), "admin.listener")
-		return
-	}
-	n, err := parsePort(port)
-	if err != nil {
-		add(fmt.Errorf("admin.listener: the port of %q must be between 0 and 65535", c.AdminListener), "admin.listener")
-	}
-	for _, l := range listeners {
-		if l.clashes(host, n) {
-			add(fmt.Errorf("admin.listener (%s) and the listener %s both use port %d: give each its own", c.AdminListener, l, n), "admin.listener", "listeners")
+	others := listeners
+	for _, a := range []struct{ setting, addr string }{{"aws.addr", c.AWSAddr}, {"admin.listener", c.AdminListener}} {
+		if a.addr == "" && a.setting == "aws.addr" {
+			continue // not served
 		}
+		l, err := parseAddr(a.addr)
+		if err != nil {
+			add(fmt.Errorf("%s: %w", a.setting, err), a.setting)
+			continue
+		}
+		l.Name = a.setting
+		for _, o := range others {
+			if l.clashes(o.Host, o.Port) {
+				add(fmt.Errorf("%s (%s) and %s both use port %d: give each its own", a.setting, a.addr, o, l.Port), a.setting, o.setting())
+			}
+		}
+		others = append(others, l)
 	}
+}
+
+// setting is the one that gives the listener: of those that are not for the Kafka
+// protocol, its name.
+func (l Listener) setting() string {
+	if l.Protocol == "" {
+		return l.Name
+	}
+	return "listeners"
+}
+
+// parseAddr reads HOST:PORT.
+func parseAddr(text string) (Listener, error) {
+	host, portText, err := net.SplitHostPort(text)
+	if err != nil {
+		return Listener{}, fmt.Errorf("%q is not of the form HOST:PORT", text)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return Listener{}, fmt.Errorf("the port of %q must be between 0 and 65535", text)
+	}
+	return Listener{Host: host, Port: int(port)}, nil
 }
 
 // AdvertisedSpecs returns what clients are told to connect to: one entry for
@@ -171,25 +202,20 @@ func parseListeners(key string, list []string, protocols map[string]Protocol) (o
 
 func parseListener(text string, protocols map[string]Protocol) (Listener, error) {
 	name, addr, ok := strings.Cut(text, "://")
-	host, portText, err := net.SplitHostPort(addr)
-	if !ok || name == "" || err != nil {
+	if _, _, err := net.SplitHostPort(addr); !ok || name == "" || err != nil {
 		return Listener{}, fmt.Errorf("%q is not of the form NAME://HOST:PORT", text)
 	}
-	port, err := parsePort(portText)
+	l, err := parseAddr(addr)
 	if err != nil {
-		return Listener{}, fmt.Errorf("the port of %q must be between 0 and 65535", text)
+		return Listener{}, err
 	}
 	name = strings.ToUpper(name)
 	protocol, ok := protocols[name]
 	if !ok {
 		return Listener{}, fmt.Errorf("listener.security.protocol.map has no protocol for the listener name %s", name)
 	}
-	return Listener{Name: name, Host: host, Port: port, Protocol: protocol}, nil
-}
-
-func parsePort(text string) (int, error) {
-	port, err := strconv.ParseUint(text, 10, 16)
-	return int(port), err
+	l.Name, l.Protocol = name, protocol
+	return l, nil
 }
 
 func protocolMap(text string) (map[string]Protocol, error) {

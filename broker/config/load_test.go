@@ -80,7 +80,9 @@ func TestLoadErrors(t *testing.T) {
 		"listener port taken by every address": {set: []string{"listeners=A://127.0.0.1:9093,B://:9093,C://localhost:9093", "listener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT,C:PLAINTEXT"},
 			want: []string{"A://127.0.0.1:9093 and B://:9093 both use port 9093", "A://127.0.0.1:9093 and C://localhost:9093 both use port 9093"}},
 		"admin on a listener's port": {set: []string{"admin.listener=127.0.0.1:9092"},
-			want: []string{"--set: admin.listener (127.0.0.1:9092) and the listener PLAINTEXT://127.0.0.1:9092 both use port 9092: give each its own"}},
+			want: []string{"--set: admin.listener (127.0.0.1:9092) and PLAINTEXT://127.0.0.1:9092 both use port 9092: give each its own"}},
+		"the AWS APIs on another's port": {set: []string{"aws.addr=:9644", "admin.listener=127.0.0.1:9644"},
+			want: []string{"--set: admin.listener (127.0.0.1:9644) and aws.addr (:9644) both use port 9644: give each its own"}},
 		"all errors of all kinds at once": {
 			yaml: "num.partitions: 0\nmessage.max.bytes: 200000000\nlog.retention.ms: 0\n",
 			env:  []string{"STREAMWEIR_ADMIN_LISTENER=9644"},
@@ -88,7 +90,7 @@ func TestLoadErrors(t *testing.T) {
 			want: []string{"streamweir.yaml:1: invalid value \"0\" for num.partitions",
 				"streamweir.yaml:2: message.max.bytes (200000000) is above socket.request.max.bytes (104857600)",
 				"streamweir.yaml:3: log.retention.ms is 0", `STREAMWEIR_ADMIN_LISTENER: admin.listener: "9644" is not of the form`,
-				"--set: unknown setting no.such", "--set: listeners: listener.security.protocol.map has no protocol for the listener name A", `the port of "PLAINTEXT://h:x" must be`,
+				"--set: unknown setting no.such", "--set: listeners: listener.security.protocol.map has no protocol for the listener name A", `the port of "h:x" must be`,
 				`--set: listeners: "nonsense" is not of the form NAME://HOST:PORT`, "names no host that a client can connect to", "max.connections.per.ip.overrides"}},
 
 		"advertised misses one": {set: []string{"advertised.listeners=SSL://a:1"}, want: []string{"no entry for listener PLAINTEXT"}},

@@ -49,6 +49,13 @@ func (c *Config) problems() []problem {
 		add(fmt.Errorf("queued.max.request.bytes (%d) is below socket.request.max.bytes (%d): the largest request would wait for ever; raise the one or lower the other",
 			c.QueuedMaxRequestBytes, c.SocketRequestMaxBytes), "queued.max.request.bytes", "socket.request.max.bytes")
 	}
+	if (c.AWSTLSCertificateFile == "") != (c.AWSTLSKeyFile == "") {
+		add(errors.New("aws.tls.certificate.file and aws.tls.key.file must be given together"), "aws.tls.certificate.file", "aws.tls.key.file")
+	}
+	if c.AWSQueuedMaxBytes < 4*int64(c.AWSRequestMaxBytes) {
+		add(fmt.Errorf("aws.queued.max.bytes (%d) is below four times aws.request.max.bytes (%d): a few large requests would hold up all others; raise the one or lower the other",
+			c.AWSQueuedMaxBytes, c.AWSRequestMaxBytes), "aws.queued.max.bytes", "aws.request.max.bytes")
+	}
 	above("message.max.bytes", int64(c.MessageMaxBytes), "socket.request.max.bytes", int64(c.SocketRequestMaxBytes), ": no request could carry such a batch")
 	above("group.min.session.timeout.ms", int64(c.GroupMinSessionTimeoutMs), "group.max.session.timeout.ms", int64(c.GroupMaxSessionTimeoutMs), "")
 	above("log.cleaner.min.compaction.lag.ms", c.LogCleanerMinCompactionLagMs, "log.cleaner.max.compaction.lag.ms", c.LogCleanerMaxCompactionLagMs, "")
