@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
+	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -35,7 +36,7 @@ type conn struct {
 	room     sync.Cond // the reader waits for room in calls
 	work     sync.Cond // the writer waits for the first call to be done
 	calls    []*call   // under way, in the order of the requests
-	held     int64     // bytes of their frames, and of the one that arrives
+	held     int64     // bytes of their frames
 	draining bool      // no more requests are taken
 	ended    bool      // the reader is done
 	closed   bool
@@ -118,7 +119,7 @@ func (c *conn) read() {
 		if err := c.next(br); err != nil {
 			switch {
 			case c.mayEnd(err):
-			case errors.Is(err, errTooSlow):
+			case errors.Is(err, memory.ErrSlow):
 				c.s.metrics.slowRequests.Inc()
 				c.log.Warn("a connection is closed", zap.Error(err))
 			default:
@@ -195,7 +196,7 @@ func (c *conn) next(br *bufio.Reader) error {
 // for it is known before any memory is taken for it.
 func (c *conn) nextKey(br *bufio.Reader, size int) (kafka.Key, error) {
 	if br.Buffered() < keyBytes {
-		c.setReadDeadline(pieceTime)
+		c.setReadDeadline(keyTime)
 	}
 	b, err := br.Peek(min(size, keyBytes))
 	if err != nil {
@@ -207,8 +208,10 @@ func (c *conn) nextKey(br *bufio.Reader, size int) (kafka.Key, error) {
 	return kafka.Key(binary.BigEndian.Uint16(b)), nil
 }
 
-// keyBytes is the length of an API key.
-const keyBytes = 2
+const (
+	keyBytes = 2                // the length of an API key
+	keyTime  = 30 * time.Second // for it to follow the length of its request
+)
 
 // nextSize waits for the next request's length. A connection on which requests
 // are under way is not idle.
@@ -254,7 +257,7 @@ func (c *conn) setReadDeadline(d time.Duration) {
 
 // begin decodes a frame and hands it to its handler.
 func (c *conn) begin(f frame) error {
-	h, body, err := kafka.ParseHeader(f.buf.B)
+	h, body, err := kafka.ParseHeader(f.Buf.B)
 	var unsupported *kafka.UnsupportedError
 	if errors.As(err, &unsupported) && unsupported.Key == kafka.APIVersions {
 		// KIP-511: answered in the oldest encoding, so that the client can learn

@@ -18,6 +18,7 @@ import (
 
 	"github.com/streamweir/streamweir/broker"
 	"github.com/streamweir/streamweir/broker/config"
+	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -29,12 +30,7 @@ type Server struct {
 	metrics *metrics
 	served  []kafka.Key // that have a handler
 
-	// small holds frames that are read whole at once: heartbeats, fetches,
-	// commits. usual is what clients send by default, mostly produce requests. Each
-	// has a share of its own, so that larger ones that wait for memory do not stop
-	// them.
-	small, usual, large *intake
-
+	requests *memory.Intake
 	sessions *sessions
 
 	// verify asks the transaction coordinator whether a partition is part of a
@@ -70,10 +66,10 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, eighth := newMetrics(), cfg.QueuedMaxRequestBytes/8
+	m := newMetrics()
 	s := &Server{
 		core: core, cfg: cfg, log: log, metrics: m,
-		small: newIntake(eighth, m), usual: newIntake(3*eighth, m), large: newIntake(4*eighth, m),
+		requests: memory.NewIntake(cfg.QueuedMaxRequestBytes, m.memoryWaits.Inc),
 		sessions: newSessions(int(cfg.FetchSessionCacheSlots)),
 		conns:    map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
 		stopping: make(chan struct{}), empty: make(chan struct{}),
@@ -95,17 +91,6 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 		s.mu.Unlock()
 	})
 	return s, nil
-}
-
-// intakeFor is the share of memory that a request of size bytes comes out of.
-func (s *Server) intakeFor(size int) *intake {
-	switch {
-	case size <= smallFrame:
-		return s.small
-	case size <= usualFrame:
-		return s.usual
-	}
-	return s.large
 }
 
 // Listen opens the listeners of the configuration. Connections are taken once

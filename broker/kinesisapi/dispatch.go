@@ -123,13 +123,13 @@ func (s *Server) action(w http.ResponseWriter, r *http.Request, call *Call) {
 // readBody reads a request's body, or answers what is wrong with it.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, call *Call) bool {
 	control := http.NewResponseController(w)
-	deadline := time.Now().Add(bodyGrace)
-	step := func(n int) {
-		deadline = deadline.Add(time.Duration(n) * time.Second / bodyRate)
-		_ = control.SetReadDeadline(deadline)
+	src := memory.Source{
+		Reader: r.Body, Cancel: r.Context().Done(),
+		Deadline: func(d time.Duration) { _ = control.SetReadDeadline(time.Now().Add(d)) },
+		Cut:      func() { _ = control.SetReadDeadline(time.Unix(1, 0)) },
 	}
 	var err error
-	call.body, err = s.bodies.Read(r.Body, int(min(r.ContentLength, int64(s.cfg.AWSRequestMaxBytes)+1)), int(s.cfg.AWSRequestMaxBytes), r.Context().Done(), step)
+	call.body, err = s.bodies.Read(src, int(min(r.ContentLength, int64(s.cfg.AWSRequestMaxBytes)+1)), int(s.cfg.AWSRequestMaxBytes))
 	// A deadline that is left would end the handler's context.
 	_ = control.SetReadDeadline(time.Time{})
 	switch {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -219,6 +220,31 @@ func TestRequestsWaitForMemory(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestStalledBodiesMakeRoom: clients that send most of a large body and stop do
+// not keep the memory from others.
+func TestStalledBodiesMakeRoom(t *testing.T) {
+	f := serve(t, table{"PutRecord": answers(echo)}, func(c *config.Config) {
+		c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 1<<20, 4<<20
+	})
+	for range 3 {
+		c := dial(t, f)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: Kinesis_20131202.PutRecord\r\nContent-Type: application/x-amz-json-1.1\r\n"+
+				"X-Amz-Date: 20261125T210000Z\r\nAuthorization: %s\r\nContent-Length: 1000000\r\n\r\n%s", testSignature, make([]byte, 900_000))
+		})
+		t.Cleanup(func() { c.Close(); wg.Wait() })
+	}
+	for f.bodies.Wanted() == 0 {
+		runtime.Gosched()
+	}
+	body := []byte(`{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 200000) + `"}`)
+	c, url := f.client("h1")
+	if err := <-start(c, request(t, url, "PutRecord", body)); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestBodiesWithoutLength are read to their end, within the same limit.

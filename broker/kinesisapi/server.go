@@ -48,7 +48,7 @@ const (
 	// headerTime is how long a client may take for a request's header, and for the
 	// first byte of a connection.
 	headerTime = 10 * time.Second
-	// bodyGrace and bodyRate bound how long a client may take to send or to read a
+	// bodyGrace and bodyRate bound how long a client may take to read a
 	// body.
 	bodyGrace = 30 * time.Second
 	bodyRate  = 32 << 10 // bytes per second

@@ -38,7 +38,7 @@ func TestBufferReturnsWithItsLastUser(t *testing.T) {
 	b.Release()
 }
 
-func granted(t *Ticket) bool {
+func isGranted(t *Ticket) bool {
 	select {
 	case <-t.Granted():
 		return true
@@ -53,14 +53,14 @@ func TestBudgetIsNeverExceededAndServesInOrder(t *testing.T) {
 		t.Fatal("not granted")
 	}
 	big, small := b.Ask(80), b.Ask(10)
-	if granted(big) || granted(small) || b.TryAcquire(1) {
+	if isGranted(big) || isGranted(small) || b.TryAcquire(1) {
 		t.Fatal("granted above the limit, or past the large request that waits")
 	}
 	if b.Wanted() != 90 {
 		t.Fatalf("wanted %d", b.Wanted())
 	}
 	b.Release(60)
-	if !granted(big) || !granted(small) || b.Used() != 90 || b.Wanted() != 0 {
+	if !isGranted(big) || !isGranted(small) || b.Used() != 90 || b.Wanted() != 0 {
 		t.Fatalf("used %d, wanted %d", b.Used(), b.Wanted())
 	}
 }
@@ -72,7 +72,7 @@ func TestBudgetWithdrawnTicketLetsOthersPass(t *testing.T) {
 	if !big.Withdraw() || big.Withdraw() {
 		t.Fatal("withdrawn not at all, or twice")
 	}
-	if !granted(next) || granted(big) || b.Used() != 100 {
+	if !isGranted(next) || isGranted(big) || b.Used() != 100 {
 		t.Fatalf("the next waiter was not served: used %d", b.Used())
 	}
 	if next.Withdraw() {
@@ -82,10 +82,10 @@ func TestBudgetWithdrawnTicketLetsOthersPass(t *testing.T) {
 
 func TestBudgetServesWhatIsLargerThanItAlone(t *testing.T) {
 	b := NewBudget(10)
-	if !granted(b.Ask(50)) {
+	if !isGranted(b.Ask(50)) {
 		t.Fatal("refused for ever")
 	}
-	if granted(b.Ask(1)) {
+	if isGranted(b.Ask(1)) {
 		t.Fatal("granted above the limit")
 	}
 }
