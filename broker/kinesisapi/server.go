@@ -26,9 +26,8 @@ type Server struct {
 	handlers table
 	auth     Authenticator
 
-	bodies    *memory.Intake // requests
-	responses *memory.Budget
-	places    chan struct{} // one for each request that is worked on
+	bodies *memory.Intake // requests
+	places chan struct{}  // one for each request that is worked on
 
 	http     *http.Server
 	listener *listener
@@ -76,9 +75,8 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 func newServer(core *broker.Core, cfg *config.Config, log *zap.Logger) (*Server, error) {
 	s := &Server{
 		core: core, cfg: cfg, log: log, metrics: newMetrics(), handlers: handlers(),
-		auth:      anyone{account: cfg.AWSAccountID},
-		responses: memory.NewBudget(cfg.AWSQueuedMaxBytes - cfg.AWSQueuedMaxBytes/2),
-		places:    make(chan struct{}, cfg.AWSMaxRequests),
+		auth:   anyone{account: cfg.AWSAccountID},
+		places: make(chan struct{}, cfg.AWSMaxRequests),
 	}
 	s.bodies = memory.NewIntake(cfg.AWSQueuedMaxBytes/2, s.metrics.memoryWaits.Inc)
 	s.ended, s.end = context.WithCancel(context.Background())

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { harness.Main(m) }
 func TestShortRun(t *testing.T) {
 	o := &options{system: "streamweir", dir: filepath.Join(t.TempDir(), "run"), Config: workload.Config{
 		Seed: 1, Load: time.Duration(harness.Scale(40)) * time.Second, Settle: 60 * time.Second, Rate: 400, Every: 2 * time.Second,
-		Disturb: workload.Disturbances(), Transactions: true, Compaction: true,
+		Disturb: workload.Disturbances(), Transactions: true, Compaction: true, Kafka: true, Kinesis: true,
 	}}
 	if harness.AgainstKafka() {
 		script, err := harness.KafkaScript()
@@ -43,6 +43,9 @@ func TestShortRun(t *testing.T) {
 	rows := []string{rowAcked, rowRefused, rowPolled, rowBounds, rowCommits, rowFetched}
 	if o.Transactions {
 		rows = append(rows, rowCommitted, rowAborted)
+	}
+	if o.Kinesis {
+		rows = append(rows, rowPutAcked, rowRead, rowShown, rowEnds, rowListings, rowReshards)
 	}
 	for _, row := range rows {
 		if total.counts[row] == 0 {
@@ -72,10 +75,10 @@ func TestFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Seed != 7 || o.minutes != 0.5 || len(o.Disturb) != 2 || o.Disturb[1] != workload.Grow || len(o.config) != 2 {
+	if o.Seed != 7 || o.minutes != 0.5 || len(o.Disturb) != 2 || o.Disturb[1] != workload.Grow || !o.Kafka || !o.Kinesis || len(o.config) != 2 {
 		t.Errorf("parsed %+v", o)
 	}
-	for _, args := range [][]string{{"-disturb", "earthquake"}, {"more"}} {
+	for _, args := range [][]string{{"-disturb", "earthquake"}, {"-protocols", "amqp"}, {"more"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v: no error", args)
 		}

@@ -3,6 +3,7 @@ package records
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -188,6 +189,7 @@ func wasAborted(txns []partition.AbortedTxn, b kafka.Batch) bool {
 func (r *reader) batch(b kafka.Batch) (full bool, err error) {
 	rr := kafka.ReadRecords(b, 0)
 	defer rr.Close()
+	r.out.List = slices.Grow(r.out.List, min(int(b.NumRecords()), r.limit-len(r.out.List)))
 	for rr.Next() {
 		rec := rr.Record()
 		if rec.Offset < r.from {
