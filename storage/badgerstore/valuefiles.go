@@ -189,30 +189,23 @@ func guarded(fn func() error) (err error) {
 func (f *valueFiles) copyEntry(dst []byte, file *valueFile, id storage.Partition, x *place, skip int, scratch *[]byte) (int, error) {
 	entry := file.data[x.offset:][:x.entryBytes()]
 	head, value := entry[:x.entryHeadBytes()], entry[x.entryHeadBytes():len(entry)-checksumLen]
+	n := copy(dst, value[skip:]) // before all else, since it waits for memory least
 	want := append((*scratch)[:0], batchKeyLen+versionLen)
-	want = binary.AppendUvarint(want, uint64(x.size))
-	want = appendBatchKey(append(want, 0), id, x.info())
+	want = append(binary.AppendUvarint(want, uint64(x.size)), 0)
+	want = appendBatchKey(want, id, x.info())
 	*scratch = want
 	if !bytes.Equal(head[2:len(head)-versionLen], want) {
 		return 0, errMoved
 	}
-	n := min(len(dst), len(value)-skip)
 	if !f.verify {
-		return copy(dst[:n], value[skip:]), nil
+		return n, nil
 	}
 	sum := crc32.Update(0, castagnoli, head)
 	sum = crc32.Update(sum, castagnoli, value[:skip])
-	for from := 0; from < n; {
-		// A piece at a time, so that it is in the cache still.
-		piece := dst[from:min(from+checkPiece, n)]
-		from += copy(piece, value[skip+from:])
-		sum = crc32.Update(sum, castagnoli, piece)
-	}
+	sum = crc32.Update(sum, castagnoli, dst[:n])
 	sum = crc32.Update(sum, castagnoli, value[skip+n:])
 	if sum != binary.BigEndian.Uint32(entry[len(entry)-checksumLen:]) {
 		return 0, errMoved
 	}
 	return n, nil
 }
-
-const checkPiece = 128 << 10
