@@ -24,7 +24,8 @@ type Plan struct {
 	// last stable offset.
 	Aborted []AbortedTxn
 
-	hold *hold // in a compacted topic; see Release
+	hold  *hold // in a compacted topic; see Release
+	first int32 // bytes of the first batch
 }
 
 // Plan returns what can be read from offset on: whole batches up to maxBytes,
@@ -90,7 +91,7 @@ func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast, co
 			return false
 		}
 		if first {
-			plan.Base = i.BaseOffset
+			plan.Base, plan.first = i.BaseOffset, i.Size
 		}
 		plan.Bytes += int(i.Size)
 		plan.Next = i.LastOffset + 1
@@ -147,6 +148,7 @@ type Reader struct {
 	next  int64
 	check checker
 	plan  Plan
+	size  int32 // of the batch before: most likely, of the next one too
 
 	held  []*memory.Buffer
 	bufs  [][]byte
@@ -166,7 +168,7 @@ const (
 func NewReader(plan Plan) *Reader {
 	return &Reader{
 		p: plan.Partition, pos: storage.Position{Base: plan.Base}, left: plan.Bytes, next: plan.Next,
-		check: checker{base: plan.Base}, plan: plan,
+		check: checker{base: plan.Base}, plan: plan, size: plan.first,
 	}
 }
 
@@ -241,7 +243,7 @@ func (r *Reader) fromMemory(max int) bool {
 }
 
 func (r *Reader) fromStore(max int) error {
-	buf := memory.NewBuffer(min(max, r.left))
+	buf := memory.NewBuffer(r.piece(max))
 	n, err := r.p.m.log.Read(r.p.id, r.pos, buf.B)
 	var bad *storage.CorruptError
 	if errors.As(err, &bad) {
@@ -261,9 +263,25 @@ func (r *Reader) fromStore(max int) error {
 	}
 	r.left -= n
 	r.pos = r.check.position()
+	if size := r.check.last.Skip; size > 0 {
+		r.size = size
+	}
 	r.held = append(r.held, buf)
 	r.bufs = append(r.bufs, buf.B)
 	return nil
+}
+
+// piece is how much to read. It ends with a batch if batches are all of one size,
+// as those of a busy producer are: one that is cut is read and checked twice.
+func (r *Reader) piece(max int) int {
+	n, at, size := min(max, r.left), int(r.check.at), int(r.size)
+	if at >= kafka.BatchHeaderSize {
+		size = int(r.check.size)
+	}
+	if n < r.left && size > 0 && at+n > size {
+		n -= (at + n) % size
+	}
+	return n
 }
 
 // checker follows batches through a stream of bytes that is cut anywhere, so
