@@ -1,6 +1,6 @@
 // Package broker holds the core together: the catalogue of topics, the
-// partitions with their logs, and the coordinators. The fronts (kafkaapi, later
-// kinesisapi) call it; it never calls a front.
+// partitions with their logs, the coordinators, and the life of streams. The fronts
+// (kafkaapi, kinesisapi) call it; it never calls a front.
 package broker
 
 import (
@@ -16,6 +16,9 @@ import (
 	"github.com/streamweir/streamweir/broker/config"
 	"github.com/streamweir/streamweir/broker/group"
 	"github.com/streamweir/streamweir/broker/partition"
+	"github.com/streamweir/streamweir/broker/quota"
+	"github.com/streamweir/streamweir/broker/stream"
+	"github.com/streamweir/streamweir/broker/stream/records"
 	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/broker/txn"
 	"github.com/streamweir/streamweir/storage"
@@ -28,6 +31,9 @@ type Core struct {
 	Producers    *ProducerIDs
 	Groups       *group.Coordinator
 	Transactions *txn.Coordinator
+	Streams      *stream.Manager
+	Quotas       *quota.Manager
+	Records      *records.Manager
 
 	store storage.Store
 	log   *zap.Logger
@@ -80,6 +86,12 @@ func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, erro
 	if err := c.openTransactions(cfg); err != nil {
 		return nil, errors.Join(err, closeGroups(c.Groups))
 	}
+	c.openStreams(cfg)
+	if err := c.openRecords(cfg); err != nil {
+		c.Streams.Close()
+		c.Resign()
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.wg.Go(func() {
@@ -130,6 +142,8 @@ func (c *Core) Resign() {
 func (c *Core) Close() {
 	c.stop()
 	c.wg.Wait()
+	c.Records.Close()
+	c.Streams.Close()
 	c.Resign()
 	c.Partitions.Close()
 }

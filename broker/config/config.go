@@ -49,6 +49,17 @@ type Config struct {
 	FetchMaxBytes                int32  `config:"fetch.max.bytes"`
 	FetchSessionCacheSlots       int32  `config:"max.incremental.fetch.session.cache.slots"`
 
+	// The AWS APIs.
+	AWSAddr               string `config:"aws.addr"` // empty: not served
+	AWSRegion             string `config:"aws.region"`
+	AWSAccountID          string `config:"aws.account.id"`
+	AWSTLSCertificateFile string `config:"aws.tls.certificate.file"`
+	AWSTLSKeyFile         string `config:"aws.tls.key.file"`
+	AWSRequestMaxBytes    int32  `config:"aws.request.max.bytes"`
+	AWSQueuedMaxBytes     int64  `config:"aws.queued.max.bytes"`
+	AWSMaxConnections     int32  `config:"aws.max.connections"`
+	AWSMaxRequests        int32  `config:"aws.max.requests"`
+
 	// Topics.
 	AutoCreateTopicsEnable       bool  `config:"auto.create.topics.enable"`
 	NumPartitions                int32 `config:"num.partitions"`
@@ -109,6 +120,12 @@ type Config struct {
 	AddPartitionsToTxnWaitMs         int32 `config:"add.partitions.to.txn.retry.backoff.max.ms"`
 	MaxTransactionalIDs              int32 `config:"max.transactional.ids"`
 	MaxTransactionPartitions         int32 `config:"max.transaction.partitions"`
+
+	// Streams.
+	KinesisTransitionMs        int64  `config:"kinesis.transition.ms"`
+	KinesisLimits              string `config:"kinesis.limits"` // on or off
+	KinesisShardLimit          int32  `config:"kinesis.shard.limit"`
+	KinesisOnDemandStreamLimit int32  `config:"kinesis.on.demand.stream.limit"`
 
 	// given holds what the file, the environment and the command line said, by
 	// key, in canonical text; other holds the given values of keys that have no

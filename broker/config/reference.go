@@ -35,6 +35,8 @@ func Reference() string {
 	section("Server, storage, connections, topics", serverKeys())
 	section("Log", logKeys())
 	section("Groups, producers, transactions", groupKeys())
+	section("AWS APIs", awsKeys())
+	section("Streams", kinesisKeys())
 	b.WriteString(referenceKafka)
 	for _, k := range kafkaKeys() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, k.Type, k.defaultText(), tableText(k.Documentation()))

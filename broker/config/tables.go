@@ -8,7 +8,7 @@ import (
 // tables gathers the definitions: first the settings with an effect, then
 // Kafka's others.
 var tables = sync.OnceValue(func() []Key {
-	return slices.Concat(serverKeys(), logKeys(), groupKeys(), kafkaKeys())
+	return slices.Concat(serverKeys(), logKeys(), groupKeys(), awsKeys(), kinesisKeys(), kafkaKeys())
 })
 
 // nearest finds the known name that is closest to an unknown one, or "" where

@@ -26,6 +26,14 @@ func (c *Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.AdminListener); err != nil {
 		errs = append(errs, fmt.Errorf("admin.listener: %q is not of the form HOST:PORT", c.AdminListener))
 	}
+	if _, _, err := net.SplitHostPort(c.AWSAddr); err != nil && c.AWSAddr != "" {
+		errs = append(errs, fmt.Errorf("aws.addr: %q is not of the form HOST:PORT", c.AWSAddr))
+	}
+	wrong((c.AWSTLSCertificateFile == "") != (c.AWSTLSKeyFile == ""),
+		"aws.tls.certificate.file and aws.tls.key.file must be given together")
+	wrong(c.AWSQueuedMaxBytes < 4*int64(c.AWSRequestMaxBytes),
+		"aws.queued.max.bytes (%d) is below four times aws.request.max.bytes (%d): a few large requests would hold up all others; raise the one or lower the other",
+		c.AWSQueuedMaxBytes, c.AWSRequestMaxBytes)
 	wrong(c.QueuedMaxRequestBytes < int64(c.SocketRequestMaxBytes),
 		"queued.max.request.bytes (%d) is below socket.request.max.bytes (%d): the largest request would wait for ever; raise the one or lower the other",
 		c.QueuedMaxRequestBytes, c.SocketRequestMaxBytes)

@@ -5,11 +5,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/broker/topic"
 )
 
 // DeleteRecords, versions 0 to 2. What is deleted is gone for readers when the
 // response is sent; the space on disk follows. Only topics whose cleanup.policy
-// holds delete allow it.
+// holds delete allow it, and streams of Kinesis only with kinesis.data.deletion.enable.
 
 func (s *Server) deleteRecords(k *call) {
 	req := k.req.(*kmsg.DeleteRecordsRequest)
@@ -39,6 +41,8 @@ func (s *Server) deleteBefore(name string, index int32, offset int64) (int64, er
 		return -1, fmt.Errorf("%w: %s belongs to the broker", kerr.InvalidTopicException, name)
 	case !t.Settings.CleanupDelete:
 		return -1, fmt.Errorf("%w: the cleanup.policy of %s does not hold delete", kerr.PolicyViolation, name)
+	case t.KeepsData():
+		return -1, topic.RefuseDeletion(t)
 	}
 	return p.DeleteBefore(offset)
 }

@@ -177,7 +177,7 @@ func TestCreateTopics(t *testing.T) {
 		}
 		more := func(line string) string {
 			if v >= 5 {
-				line += " 33 configs"
+				line += " 34 configs"
 				return line
 			}
 			return strings.Join(strings.Fields(line)[:2], " ")

@@ -59,7 +59,7 @@ func TestDescribeConfigs(t *testing.T) {
 				t.Errorf("%s: message %v", r.ResourceName, r.ErrorMessage)
 			}
 		}
-		wantLines(t, got, "2 x ok 33", "2 x ok 33", "2 x ok 1", "2 none UNKNOWN_TOPIC_OR_PARTITION 0", "2 a b INVALID_TOPIC_EXCEPTION 0",
+		wantLines(t, got, "2 x ok 34", "2 x ok 34", "2 x ok 1", "2 none UNKNOWN_TOPIC_OR_PARTITION 0", "2 a b INVALID_TOPIC_EXCEPTION 0",
 			"2  INVALID_TOPIC_EXCEPTION 0", "4 1 ok 3", "4 2 INVALID_REQUEST 0", "4 x INVALID_REQUEST 0", "4  ok 0", "99 x INVALID_REQUEST 0", "0 x INVALID_REQUEST 0")
 		c := resp.Resources[2].Configs[0]
 		if c.Name != "retention.ms" || *c.Value != "5" || c.ReadOnly || c.IsSensitive || c.Source != kmsg.ConfigSourceDynamicTopicConfig ||

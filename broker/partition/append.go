@@ -26,6 +26,9 @@ type Request struct {
 	// says that no marker came in between; 0 is not compared.
 	Verified bool
 	Guard    uint64
+	// MaxBytes, where it is not 0, bounds the batch's size in place of
+	// max.message.bytes: the caller has rules of its own for what it takes.
+	MaxBytes int
 	// Done is called exactly once, perhaps before Append returns.
 	Done func(Result)
 }
@@ -101,6 +104,9 @@ func (p *Partition) Append(r Request) {
 	if t.Settings.LogAppendTime {
 		rules.TimestampType = kafka.LogAppendTime
 	}
+	if r.MaxBytes > 0 {
+		rules.MaxMessageBytes = r.MaxBytes
+	}
 	batch, checked, err := p.m.validate(r.Batch, rules)
 	if err == nil {
 		// Refused before the batch has an offset, so that a full disk does not
@@ -170,12 +176,15 @@ func (p *Partition) queue(x *pending, now int64) {
 	}
 	dup, err := p.admit(x, now)
 	switch {
-	case err != nil:
+	case dup != nil: // sealed or not: it was appended
+		p.repeat(dup, x.done)
+		return
+	case p.sealed && !x.internal:
+		err = p.sealedError()
+	}
+	if err != nil {
 		p.mu.Unlock()
 		x.done(p.refusal(err))
-		return
-	case dup != nil:
-		p.repeat(dup, x.done)
 		return
 	}
 	if x.result.LogAppendTime >= 0 {

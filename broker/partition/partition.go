@@ -29,11 +29,13 @@ type Partition struct {
 
 	loading sync.Mutex // one goroutine reads the state of producers
 
-	mu    sync.Mutex
-	gone  bool  // the topic was deleted, or the broker is closing
-	start int64 // log start offset
-	next  int64 // the offset that the next record gets
-	high  int64 // high watermark: the offset after the last durable record
+	mu   sync.Mutex
+	gone bool // the topic was deleted, or the broker is closing
+	// sealed says that clients append no more: see Seal.
+	sealed bool
+	start  int64 // log start offset
+	next   int64 // the offset that the next record gets
+	high   int64 // high watermark: the offset after the last durable record
 	// appendTime is the largest LogAppendTime given so far, in ms.
 	appendTime int64
 	term       uint64
@@ -128,7 +130,7 @@ func (m *Manager) Open(t *topic.Topic) {
 	}
 	ps := m.topics[t.ID]
 	for _, p := range ps {
-		p.topic.Store(t)
+		p.take(t)
 	}
 	if len(ps) >= int(t.Partitions) {
 		return
@@ -140,12 +142,24 @@ func (m *Manager) Open(t *topic.Topic) {
 	for i := range block {
 		p := &block[i]
 		p.m, p.id = m, storage.Partition{Topic: t.ID, Index: int32(len(ps) + i)}
-		p.topic.Store(t)
+		p.take(t)
 		p.start, p.next = m.log.Bounds(p.id)
 		p.high = p.next
 		grown[p.id.Index] = p
 	}
 	m.topics[t.ID] = grown
+}
+
+// take takes up the settings of t, and seals p where t says that its shard is
+// closed. Nobody is told so before, and so no append can come in between.
+func (p *Partition) take(t *topic.Topic) {
+	p.topic.Store(t)
+	if t.Stream == nil || !t.Stream.Closed(p.id.Index) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sealed = true
 }
 
 // Get returns a partition, or nil where this broker has none such.

@@ -93,6 +93,11 @@ func Open(meta storage.Meta, cfg *config.Config, opts Options) (*Catalogue, erro
 		if err != nil {
 			return err
 		}
+		if t.Stream != nil && t.Stream.kept {
+			if err := t.readStream(meta); err != nil {
+				return err
+			}
+		}
 		t.Configs = c.known(t)
 		t.Settings = v.settings(t.Configs)
 		v.byName[t.Name], v.byID[t.ID] = t, t
@@ -124,7 +129,7 @@ func (c *Catalogue) openCluster(given string) error {
 	}
 	if ok {
 		var doc clusterDoc
-		if err := decode(clusterKey, value, &doc); err != nil {
+		if err := decode(clusterKey, value, &doc, docVersion); err != nil {
 			return err
 		}
 		if given != "" && given != doc.ClusterID {
@@ -273,6 +278,9 @@ func (e *edit) put(t *Topic) {
 		e.collisions[collides(t.Name)] = t.Name
 	}
 	e.ops = append(e.ops, t.op())
+	if t.Stream != nil && t.Stream.kept && (old == nil || old.Stream != t.Stream) {
+		e.ops = append(e.ops, t.streamOp())
+	}
 	e.changes = append(e.changes, Change{Old: old, New: t})
 }
 
@@ -283,6 +291,9 @@ func (e *edit) remove(t *Topic, at time.Time) {
 	d := Deletion{t.ID, t.Name, t.Partitions, at}
 	e.deletions = append(e.deletions, d)
 	e.ops = append(e.ops, storage.Op{Key: topicPrefix + t.Name}, d.op())
+	if t.Stream != nil && t.Stream.kept {
+		e.ops = append(e.ops, storage.Op{Key: streamPrefix + t.Name})
+	}
 	e.changes = append(e.changes, Change{Old: t})
 }
 
@@ -360,7 +371,7 @@ func (c *Catalogue) openConfigs() (d dynamic, err error) {
 			return nil, err
 		}
 		var doc configDoc
-		err = decode(configPrefix+name, value, &doc)
+		err = decode(configPrefix+name, value, &doc, docVersion)
 		return doc.Configs, err
 	}
 	var errs [2]error

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/streamweir/streamweir/broker/config"
+	"github.com/streamweir/streamweir/broker/shard"
 	"github.com/streamweir/streamweir/storage"
 )
 
@@ -124,6 +125,21 @@ func wantCode(t *testing.T, err error, code *kerr.Error) {
 	}
 }
 
+// whole is all of a topic in a form that can be compared: a lineage may not be
+// worked out yet.
+func whole(t *Topic) (out struct {
+	Topic  Topic
+	Stream Stream
+	Shards []shard.Shard
+}) {
+	out.Topic = *t
+	if t.Stream != nil {
+		out.Stream, out.Shards = *t.Stream, t.Stream.Lineage.Shards()
+		out.Topic.Stream, out.Stream.Lineage = nil, nil
+	}
+	return out
+}
+
 func TestCatalogueSurvivesRestart(t *testing.T) {
 	meta := newMeta()
 	c := open(t, meta)
@@ -139,7 +155,7 @@ func TestCatalogueSurvivesRestart(t *testing.T) {
 	}
 	for _, c := range []*Catalogue{c, d} {
 		got := c.Topic("orders")
-		if got == nil || !reflect.DeepEqual(got, a) {
+		if got == nil || !reflect.DeepEqual(whole(got), whole(a)) {
 			t.Fatalf("got %+v, want %+v", got, a)
 		}
 		if c.TopicByID(a.ID) != got || c.Partitions() != 4 || len(c.Topics()) != 2 || c.Topics()[0] != got {
@@ -535,7 +551,7 @@ func TestDurableChangesAreSeenThoughAWatcherPanics(t *testing.T) {
 func TestNewerDocumentsAreRefused(t *testing.T) {
 	for key, value := range map[string]string{
 		"cluster":              `{"v":2}`,
-		"topic/a":              `{"v":2,"name":"a"}`,
+		"topic/a":              `{"v":3,"name":"a"}`,
 		"deleting/00":          `{"v":1}`,
 		"config/broker/":       `{"v":3}`,
 		"config/broker/1":      `x`,
@@ -551,7 +567,7 @@ func TestNewerDocumentsAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "read ") {
 			t.Errorf("%s: %v", key, err)
 		}
-		if strings.Contains(value, `"v":2`) && !errors.Is(err, storage.ErrVersion) {
+		if (key == "cluster" || key == "topic/a") && !errors.Is(err, storage.ErrVersion) {
 			t.Errorf("%s: %v is not ErrVersion", key, err)
 		}
 	}

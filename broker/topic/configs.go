@@ -110,6 +110,9 @@ func (e *edit) alterTopic(ch ConfigChange) error {
 	if !maps.Equal(next, old.Configs) {
 		t := *old
 		t.Configs, t.Settings = orNil(next), e.settings(next)
+		if err := checkKept(old, &t); err != nil {
+			return err
+		}
 		e.put(&t)
 	}
 	return nil

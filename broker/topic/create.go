@@ -23,6 +23,9 @@ type NewTopic struct {
 	// must then be -1.
 	Assignments []Assignment
 	Configs     []ConfigValue
+	// Stream is what Kinesis creates: it gets a lineage of its own, of uniform
+	// ranges. Nil for what Kafka creates.
+	Stream *Stream
 }
 
 // Assignment places the replicas of one partition.
@@ -156,7 +159,8 @@ func (c *Catalogue) build(e *edit, n *NewTopic) (*Topic, error) {
 	if e.byName[n.Name] != nil {
 		return nil, refuse(kerr.TopicAlreadyExists, "Topic '%s' already exists.", n.Name)
 	}
-	if strings.ContainsAny(n.Name, "._") {
+	// Kinesis has no such rule, and nothing here needs it.
+	if n.Stream == nil && strings.ContainsAny(n.Name, "._") {
 		if other, taken := e.collisions[collides(n.Name)]; taken {
 			return nil, refuse(kerr.InvalidTopicException, "Topic '%s' differs from the existing topic '%s' only in '.' and '_'", n.Name, other)
 		}
@@ -172,10 +176,17 @@ func (c *Catalogue) build(e *edit, n *NewTopic) (*Topic, error) {
 	if err := e.room(partitions, 1); err != nil {
 		return nil, err
 	}
-	return &Topic{
+	t := &Topic{
 		Name: n.Name, ID: c.newID(), Partitions: partitions, Configs: configs,
 		Settings: e.settings(configs), Internal: IsInternal(n.Name), CreatedAt: c.now().Truncate(1e6),
-	}, nil
+	}
+	t.Stream = implicitStream(t)
+	if n.Stream != nil {
+		s := *n.Stream
+		s.Lineage, s.Own, s.kept = t.Stream.Lineage, true, true
+		t.Stream = &s
+	}
+	return t, nil
 }
 
 // newConfigs checks the configs of a new topic.
@@ -298,6 +309,7 @@ func (c *Catalogue) CreatePartitions(topics []MorePartitions, validateOnly bool)
 		left -= m.Count - t.Partitions
 		grown := *t
 		grown.Partitions = m.Count
+		grown.Stream = t.Stream.grown(&grown)
 		e.put(&grown)
 	}
 	if validateOnly {
@@ -312,6 +324,9 @@ func (c *Catalogue) checkGrowth(e *edit, t *Topic, m *MorePartitions, left int32
 	}
 	if t.Internal {
 		return brokersOwn(t.Name)
+	}
+	if t.Stream != nil && t.Stream.Own {
+		return refuse(kerr.PolicyViolation, "topic %s is a stream with shards of its own, which cannot be added this way: use UpdateShardCount or SplitShard of the Kinesis API", t.Name)
 	}
 	if m.Count == t.Partitions {
 		return refuse(kerr.InvalidPartitions, "Topic already has %d partition(s).", t.Partitions)

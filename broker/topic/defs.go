@@ -67,7 +67,7 @@ var byName = sync.OnceValue(func() map[string]*Def {
 	return m
 })
 
-// defs is the list of Apache Kafka 4.3, in order of name.
+// defs is the list of Apache Kafka 4.3, with what is ours, in order of name.
 var defs = sync.OnceValue(func() []Def {
 	return []Def{
 		{config.Key{Name: "cleanup.policy", Type: config.List, Default: "delete", Check: config.SomeOf("compact", "delete"),
@@ -102,6 +102,8 @@ var defs = sync.OnceValue(func() []Def {
 		{config.Key{Name: "index.interval.bytes", Type: config.Int, Default: "4096", Unit: "bytes", Check: config.Between(0, maxInt), Effect: config.NoEffect,
 			Doc: "After how many bytes Apache Kafka adds an entry to its offset index. Here every batch has one."},
 			same("log.index.interval.bytes")},
+		{config.Key{Name: dataDeletion, Type: config.Boolean, Default: "false", Ours: true,
+			Doc: "Whether Kafka clients may delete or alter records of a stream that Kinesis has made or resharded: DeleteRecords, compaction, retention.bytes, and retention.ms below a day."}, nil},
 		{config.Key{Name: "leader.replication.throttled.replicas", Type: config.List, Default: "", Check: throttledReplicas(), Effect: config.NoEffect,
 			Doc: "Replicas whose copying is throttled on the leader's side, as PARTITION:BROKER, or * for all."}, nil},
 		{config.Key{Name: "local.retention.bytes", Type: config.Long, Default: "-2", Unit: "bytes", Check: config.AtLeast(-2), Effect: config.NoEffect,

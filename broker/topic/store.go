@@ -21,6 +21,10 @@ const (
 	configPrefix   = "config/broker/" // + node id, or nothing for the cluster's default
 
 	docVersion = 1
+	// topicWithStream is the version of a topic's document beside which stands
+	// that of its stream: a release without streams must not open it, since it
+	// would append to closed shards.
+	topicWithStream = 2
 )
 
 type clusterDoc struct {
@@ -52,15 +56,15 @@ type configDoc struct {
 
 // decode reads a document and refuses one of a version that this release does
 // not know: what it means, only a newer release can tell.
-func decode(key string, value []byte, doc any) error {
+func decode(key string, value []byte, doc any, known int) error {
 	var v struct {
 		V int `json:"v"`
 	}
 	if err := json.Unmarshal(value, &v); err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
-	if v.V != docVersion {
-		return fmt.Errorf("read %s: its version is %d, this release knows %d: %w", key, v.V, docVersion, storage.ErrVersion)
+	if v.V < docVersion || v.V > known {
+		return fmt.Errorf("read %s: its version is %d, this release knows %d: %w", key, v.V, known, storage.ErrVersion)
 	}
 	if err := json.Unmarshal(value, doc); err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
@@ -77,7 +81,11 @@ func put(key string, doc any) storage.Op {
 }
 
 func (t *Topic) op() storage.Op {
-	return put(topicPrefix+t.Name, topicDoc{docVersion, t.Name, t.ID.String(), t.Partitions, t.Configs, t.CreatedAt.UnixMilli()})
+	version := docVersion
+	if t.Stream != nil && t.Stream.kept {
+		version = topicWithStream
+	}
+	return put(topicPrefix+t.Name, topicDoc{version, t.Name, t.ID.String(), t.Partitions, t.Configs, t.CreatedAt.UnixMilli()})
 }
 
 func (d *Deletion) op() storage.Op {
@@ -91,24 +99,34 @@ func configOp(name string, configs map[string]string) storage.Op {
 	return put(configPrefix+name, configDoc{docVersion, configs})
 }
 
+// decodeTopic reads the document of a topic, and marks the stream as kept where
+// it has one of its own.
 func decodeTopic(key string, value []byte) (*Topic, error) {
 	var doc topicDoc
-	if err := decode(key, value, &doc); err != nil {
+	if err := decode(key, value, &doc, topicWithStream); err != nil {
 		return nil, err
 	}
 	id, err := parseID(doc.ID)
 	if err != nil || doc.Partitions < 1 || topicPrefix+doc.Name != key || CheckName(doc.Name) != nil {
 		return nil, fmt.Errorf("read %s: it does not describe a topic of that name", key)
 	}
-	return &Topic{
+	t := &Topic{
 		Name: doc.Name, ID: id, Partitions: doc.Partitions, Configs: doc.Configs,
 		Internal: IsInternal(doc.Name), CreatedAt: time.UnixMilli(doc.CreatedAt),
-	}, nil
+	}
+	t.Stream = implicitStream(t)
+	if doc.V == topicWithStream {
+		if t.Stream == nil {
+			return nil, fmt.Errorf("read %s: it has a stream, and its name is that of none", key)
+		}
+		t.Stream.kept = true
+	}
+	return t, nil
 }
 
 func decodeDeletion(key string, value []byte) (*Deletion, error) {
 	var doc deletingDoc
-	if err := decode(key, value, &doc); err != nil {
+	if err := decode(key, value, &doc, docVersion); err != nil {
 		return nil, err
 	}
 	id, err := parseID(strings.TrimPrefix(key, deletingPrefix))

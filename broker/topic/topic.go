@@ -18,6 +18,7 @@ type Topic struct {
 	Settings   *Settings         // what holds for it
 	Internal   bool
 	CreatedAt  time.Time // in milliseconds
+	Stream     *Stream   // nil where the topic is internal, or its name too long for a stream
 }
 
 // Settings are the values that hold for a topic: its own configs, over the
@@ -41,6 +42,7 @@ type Settings struct {
 	MaxCompactionLagMs     int64
 	MinCleanableDirtyRatio float64
 	MinInsyncReplicas      int32
+	DataDeletion           bool // of a stream, by Kafka clients: see Topic.KeepsData
 }
 
 // values reads the configs of a topic over those of the broker.
@@ -86,6 +88,7 @@ func settings(own map[string]string, cfg *config.Config) *Settings {
 		MaxCompactionLagMs:     v.long("max.compaction.lag.ms"),
 		MinCleanableDirtyRatio: v.get("min.cleanable.dirty.ratio").(float64),
 		MinInsyncReplicas:      v.int("min.insync.replicas"),
+		DataDeletion:           v.get(dataDeletion).(bool),
 	}
 	for _, policy := range v.get("cleanup.policy").([]string) {
 		s.CleanupDelete = s.CleanupDelete || policy == "delete"

@@ -17,13 +17,14 @@ import (
 // serveCommand starts the server.
 func serveCommand() *cobra.Command {
 	var o struct {
-		config, dataDir, kafkaAddr, adminAddr string
-		set                                   []string
+		config, dataDir, kafkaAddr, awsAddr, adminAddr string
+		set                                            []string
 	}
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Start the server",
-		Long: `Start the server: a Kafka broker on --kafka-addr, with its data in --data-dir.
+		Long: `Start the server: the Kafka protocol on --kafka-addr and the Kinesis API on
+--aws-addr, over the same topics, with the data in --data-dir.
 
 Settings come from a YAML file (--config), from the environment
 (STREAMWEIR_LOG_RETENTION_MS for log.retention.ms) and from --set; the later one
@@ -42,6 +43,9 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 			}
 			if cmd.Flags().Changed("kafka-addr") {
 				set = append(set, "listeners=PLAINTEXT://"+o.kafkaAddr)
+			}
+			if cmd.Flags().Changed("aws-addr") {
+				set = append(set, "aws.addr="+o.awsAddr)
 			}
 			if cmd.Flags().Changed("admin-addr") {
 				set = append(set, "admin.listener="+o.adminAddr)
@@ -71,6 +75,7 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 	f.StringVar(&o.config, "config", "", "YAML file with settings")
 	f.StringVar(&o.dataDir, "data-dir", "./streamweir-data", "directory of all data")
 	f.StringVar(&o.kafkaAddr, "kafka-addr", "127.0.0.1:9092", "address for the Kafka protocol")
+	f.StringVar(&o.awsAddr, "aws-addr", "127.0.0.1:4566", "address for the AWS APIs")
 	f.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9644", "address for /healthz, /readyz and /metrics")
 	f.StringArrayVar(&o.set, "set", nil, "any setting, as KEY=VALUE (repeatable)")
 	return c

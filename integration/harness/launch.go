@@ -37,7 +37,7 @@ func (s *Server) start() error {
 	}
 	select {
 	case r := <-p.log.ready:
-		s.kafka, s.admin = r.KafkaAddr, r.AdminAddr
+		s.kafka, s.aws, s.admin = r.KafkaAddr, r.AWSAddr, r.AdminAddr
 		return nil
 	case <-p.exited:
 		s.forget(p)
@@ -52,11 +52,11 @@ func (s *Server) start() error {
 // command is `streamweir serve` as a user would write it. The first start
 // takes free ports, every later one the same.
 func (s *Server) command(bin string) *exec.Cmd {
-	kafka, admin := s.kafka, s.admin
+	kafka, aws, admin := s.kafka, s.aws, s.admin
 	if kafka == "" {
-		kafka, admin = "127.0.0.1:0", "127.0.0.1:0"
+		kafka, aws, admin = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	}
-	args := []string{"serve", "--data-dir", s.dir, "--kafka-addr", kafka, "--admin-addr", admin}
+	args := []string{"serve", "--data-dir", s.dir, "--kafka-addr", kafka, "--aws-addr", aws, "--admin-addr", admin}
 	for _, kv := range s.opts.config {
 		args = append(args, "--set", kv)
 	}
@@ -96,7 +96,7 @@ func (s *Server) environ() []string {
 // expected not to come up, and returns its exit code and output.
 func RunOnce(t testing.TB, s *Server, within time.Duration) (int, string) {
 	t.Helper()
-	cmd := exec.Command(Binary(t), "serve", "--data-dir", s.dir, "--kafka-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+	cmd := exec.Command(Binary(t), "serve", "--data-dir", s.dir, "--kafka-addr", "127.0.0.1:0", "--aws-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
 	cmd.Env = s.environ()
 	return Run(t, within, cmd)
 }

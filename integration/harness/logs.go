@@ -29,6 +29,7 @@ type serverLog struct {
 type readyLine struct {
 	Msg       string `json:"msg"`
 	KafkaAddr string `json:"kafka_addr"`
+	AWSAddr   string `json:"aws_addr"`
 	AdminAddr string `json:"admin_addr"`
 }
 

@@ -28,6 +28,7 @@ type Server struct {
 	tmp  string // for logs
 
 	kafka string // host:port; fixed by the first start
+	aws   string // likewise; "" for Apache Kafka
 	admin string // "" for Apache Kafka
 
 	mu    sync.Mutex
@@ -193,6 +194,9 @@ func watch(t testing.TB, s *Server) {
 
 // Addr is where the Kafka protocol is served.
 func (s *Server) Addr() string { return s.kafka }
+
+// AWSURL is the endpoint of the AWS APIs.
+func (s *Server) AWSURL() string { return "http://" + s.aws }
 
 // AdminURL is the base of the admin endpoints.
 func (s *Server) AdminURL() string { return "http://" + s.admin }

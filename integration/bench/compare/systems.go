@@ -65,6 +65,7 @@ func streamweir(name, what string, durable durability, baseline, sync string) *s
 				c.streamweir, "serve", "--data-dir", filepath.Join(b.dir, "data"),
 				"--kafka-addr", b.addr,
 				"--admin-addr", net.JoinHostPort("127.0.0.1", strconv.Itoa(b.extra)),
+				"--aws-addr", "", // not served
 				"--set", "storage.sync=" + sync,
 			}, nil
 		},

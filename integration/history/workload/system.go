@@ -46,13 +46,14 @@ var settings = []string{
 
 // Streamweir runs the built binary. Every second run of it syncs each commit.
 func Streamweir(binary, dir string, seed uint64, more ...string) (*System, error) {
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
 	s := &System{name: "streamweir", dir: dir, addr: local(ports[0])}
 	s.command = func(run int) ([]string, []string) {
-		argv := []string{binary, "serve", "--data-dir", filepath.Join(dir, "data"), "--kafka-addr", s.addr, "--admin-addr", local(ports[1])}
+		argv := []string{binary, "serve", "--data-dir", filepath.Join(dir, "data"), "--kafka-addr", s.addr,
+			"--admin-addr", local(ports[1]), "--aws-addr", local(ports[2])}
 		sync := "os"
 		if (uint64(run)+seed)%2 == 0 {
 			sync = "always"

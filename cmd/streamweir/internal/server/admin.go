@@ -18,6 +18,7 @@ import (
 
 	"github.com/streamweir/streamweir/broker"
 	"github.com/streamweir/streamweir/broker/kafkaapi"
+	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/storage"
 	"github.com/streamweir/streamweir/storage/badgerstore"
 )
@@ -82,8 +83,11 @@ func (a *admin) listen(addr string) error {
 func (a *admin) addr() string { return a.listener.Addr().String() }
 
 // ready says that clients are served, and adds the metrics of the parts.
-func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server) {
-	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, compactionMetrics{core}, storeMetrics{store, core})
+func (a *admin) ready(core *broker.Core, store *badgerstore.Store, kafka *kafkaapi.Server, aws awsFront) {
+	a.registry.MustRegister(kafka, coreMetrics{core}, groupMetrics{core}, txnMetrics{core}, compactionMetrics{core}, streamMetrics{core}, storeMetrics{store, core})
+	if aws.Server != nil {
+		a.registry.MustRegister(aws, quota.NewCollector(core.Quotas, core.ShardMetrics))
+	}
 	a.core.Store(core)
 }
 

@@ -37,6 +37,7 @@ func (m coreMetrics) Collect(ch chan<- prometheus.Metric) {
 	e.gauge("log_cache_bytes", "Memory of recent record batches.", float64(s.CacheBytes))
 	e.gauge("partitions", "Partitions that this broker leads.", float64(s.Partitions))
 	e.gauge("topics", "Topics, internal ones included.", float64(len(m.core.Topics.Topics())))
+	e.gauge("subscriptions", "Subscriptions of consumers with enhanced fan-out to shards.", float64(m.core.Records.Subscriptions()))
 }
 
 // compactionMetrics are the figures of compaction.

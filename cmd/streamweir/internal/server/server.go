@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -70,11 +71,17 @@ func Run(ctx context.Context, cfg *config.Config, warnings []string, version str
 	if err := kafka.Listen(); err != nil {
 		return err
 	}
+	aws, err := openAWS(core, cfg, log)
+	if err != nil {
+		kafka.Shutdown(ctx)
+		return err
+	}
 	kafka.Serve()
-	adm.ready(core, opened, kafka)
+	aws.serve()
+	adm.ready(core, opened, kafka, aws)
 	log.Info("ready",
 		zap.String("version", version), zap.String("kafka_addr", kafka.Addrs()[0]),
-		zap.Strings("kafka_addrs", kafka.Addrs()), zap.String("admin_addr", adm.addr()),
+		zap.Strings("kafka_addrs", kafka.Addrs()), zap.String("aws_addr", aws.addr()), zap.String("admin_addr", adm.addr()),
 		zap.String("data_dir", cfg.DataDir), zap.String("sync", cfg.StorageSync),
 		zap.String("cluster_id", core.Topics.ClusterID()), zap.Int32("leader_epoch", core.Partitions.Epoch()),
 		zap.Duration("took", time.Since(started)))
@@ -85,7 +92,10 @@ func Run(ctx context.Context, cfg *config.Config, warnings []string, version str
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	core.Resign()
-	kafka.Shutdown(drain)
+	var fronts sync.WaitGroup
+	fronts.Go(func() { kafka.Shutdown(drain) })
+	fronts.Go(func() { aws.shutdown(drain) })
+	fronts.Wait()
 	log.Info("stopped")
 	return nil
 }

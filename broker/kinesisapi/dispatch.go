@@ -1,0 +1,232 @@
+package kinesisapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/streamweir/streamweir/broker/memory"
+	"github.com/streamweir/streamweir/protocol/aws"
+	"github.com/streamweir/streamweir/protocol/aws/kinesis"
+)
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	call := s.newCall(w)
+	if !s.begin() {
+		s.answerXML(w, http.StatusServiceUnavailable, errBusy)
+		return
+	}
+	defer s.inFlight.Done()
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	default:
+		s.metrics.rejectedRequests.Inc()
+		s.answerXML(w, http.StatusServiceUnavailable, errBusy)
+		return
+	}
+	defer call.release()
+	defer s.recovered(call)
+	if s.crossOrigin(w, r) {
+		return
+	}
+	switch {
+	case isQuery(r):
+		s.sts(w, r, call)
+	case r.Method != http.MethodPost:
+		s.answerXML(w, http.StatusForbidden, errNoOperation)
+	default:
+		s.action(w, r, call)
+	}
+}
+
+// errNoOperation is AWS's answer to what does not look like a request at all.
+var errNoOperation = &aws.Error{Type: aws.AccessDenied, Message: "Unable to determine service/operation name to be authorized"}
+
+// recovered ends a request whose handler panicked: a bug of ours. It costs the
+// client its connection or stream and nobody else anything.
+func (s *Server) recovered(call *Call) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if r != http.ErrAbortHandler {
+		s.metrics.panics.Inc()
+		s.log.Error("a request made its handler panic", zap.String("action", call.Action), zap.String("request_id", call.RequestID),
+			zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// action answers a request in JSON or CBOR.
+func (s *Server) action(w http.ResponseWriter, r *http.Request, call *Call) {
+	start := time.Now()
+	call.Codec = aws.CodecOf(r.Header.Get("Content-Type"))
+	name, found := strings.CutPrefix(r.Header.Get("X-Amz-Target"), kinesis.Target)
+	if call.Codec == nil {
+		if !strings.Contains(r.Header.Get("X-Amz-Target"), ".") {
+			s.answerXML(w, http.StatusForbidden, errNoOperation)
+		} else {
+			s.answerXML(w, http.StatusNotFound, &aws.Error{Type: aws.UnknownOperation})
+		}
+		return
+	}
+	h, ok := s.handlers[name]
+	if !found || !ok {
+		s.fail(w, call, &aws.Error{Type: aws.UnknownOperation})
+		return
+	}
+	call.Action = name
+	signed, bad := signature(r)
+	if bad != nil {
+		s.fail(w, call, bad)
+		return
+	}
+	if !s.readBody(w, r, call) {
+		return
+	}
+	defer func() { s.metrics.done(name, start) }()
+	var err error
+	if call.Caller, err = s.auth.Authenticate(r.Context(), &SignedRequest{signed, r, call.body.Buf.B}); err != nil {
+		s.fail(w, call, s.asError(call, err))
+		return
+	}
+	in := h.input()
+	bad = call.Codec.Decode(call.body.Buf.B, in)
+	if bad == nil {
+		bad = aws.Validate(in)
+	}
+	if bad != nil {
+		s.fail(w, call, bad)
+		return
+	}
+	if h.subscribe != nil {
+		s.subscription(w, r, call, in, h)
+		return
+	}
+	out, err := h.unary(s, r.Context(), call, in)
+	if err != nil {
+		s.fail(w, call, s.asError(call, err))
+		return
+	}
+	s.answer(w, call, http.StatusOK, out)
+}
+
+// readBody reads a request's body, or answers what is wrong with it.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, call *Call) bool {
+	control := http.NewResponseController(w)
+	deadline := time.Now().Add(bodyGrace)
+	step := func(n int) {
+		deadline = deadline.Add(time.Duration(n) * time.Second / bodyRate)
+		_ = control.SetReadDeadline(deadline)
+	}
+	var err error
+	call.body, err = s.bodies.Read(r.Body, int(min(r.ContentLength, int64(s.cfg.AWSRequestMaxBytes)+1)), int(s.cfg.AWSRequestMaxBytes), r.Context().Done(), step)
+	// A deadline that is left would end the handler's context.
+	_ = control.SetReadDeadline(time.Time{})
+	switch {
+	case err == nil:
+		s.metrics.bytesIn.Add(float64(len(call.body.Buf.B)))
+		return true
+	case errors.Is(err, memory.ErrTooLarge):
+		s.metrics.rejectedRequests.Inc()
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	default:
+		// The client is gone or too slow: there is nobody to answer.
+		s.metrics.brokenRequests.Inc()
+		panic(http.ErrAbortHandler)
+	}
+	return false
+}
+
+// responseBuffers are for encoding responses; a collection of garbage empties it.
+var responseBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// answer sends a response; a nil out has no body.
+func (s *Server) answer(w http.ResponseWriter, call *Call, status int, out aws.Output) {
+	buf := responseBuffers.Get().(*[]byte)
+	defer responseBuffers.Put(buf)
+	*buf = (*buf)[:0]
+	if out != nil {
+		*buf = call.Codec.Append(*buf, out)
+	}
+	s.send(w, status, call.Codec.ContentType(), *buf)
+}
+
+// send writes a whole response.
+func (s *Server) send(w http.ResponseWriter, status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	setWriteDeadline(w, len(body))
+	w.WriteHeader(status)
+	if _, err := w.Write(body); err != nil {
+		s.metrics.brokenResponses.Inc()
+		panic(http.ErrAbortHandler) // the connection is no good any more
+	}
+	s.metrics.bytesOut.Add(float64(len(body)))
+}
+
+// setWriteDeadline bounds the time that a client takes to read the next n bytes.
+func setWriteDeadline(w http.ResponseWriter, n int) {
+	d := bodyGrace + time.Duration(n)*time.Second/bodyRate
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
+}
+
+// fail answers with an error.
+func (s *Server) fail(w http.ResponseWriter, call *Call, e *aws.Error) {
+	s.metrics.failed(call.Action, e.Type)
+	s.answer(w, call, e.Status(), e)
+}
+
+// subscription answers with a stream of events.
+func (s *Server) subscription(w http.ResponseWriter, r *http.Request, call *Call, in aws.Input, h handler) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	out := &EventStream{s: s, call: call, w: w, frames: aws.NewEventWriter(call.Codec)}
+	err := h.subscribe(s, ctx, call, in, out)
+	switch {
+	case err == nil || out.broken || out.begun && ctx.Err() != nil:
+		// It is over, or there is nobody to tell.
+	case out.begun:
+		e := s.asError(call, err)
+		s.metrics.failed(call.Action, e.Type)
+		out.fail(e)
+	default:
+		s.fail(w, call, s.asError(call, err))
+	}
+}
+
+// crossOrigin answers what browsers ask before a request, and says in every answer
+// to one that the page may see it, as AWS does.
+func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
+	if r.Header.Get("Origin") == "" {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	if r.Method != http.MethodOptions {
+		h.Set("Access-Control-Expose-Headers", "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date")
+		return false
+	}
+	for ask, allow := range map[string]string{
+		"Access-Control-Request-Headers": "Access-Control-Allow-Headers",
+		"Access-Control-Request-Method":  "Access-Control-Allow-Methods",
+	} {
+		if v := r.Header.Get(ask); v != "" {
+			h.Set(allow, v)
+		}
+	}
+	h.Set("Access-Control-Max-Age", "172800")
+	w.WriteHeader(http.StatusOK)
+	return true
+}

@@ -1,0 +1,75 @@
+package kinesisapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/streamweir/streamweir/protocol/aws"
+)
+
+// EventStream is the response of a subscription. It is used by one goroutine.
+type EventStream struct {
+	s      *Server
+	call   *Call
+	w      http.ResponseWriter
+	frames *aws.EventWriter
+	begun  bool
+	broken bool // the client cannot be reached any more
+}
+
+// Begin tells the client that it is subscribed. Until then, an error that the
+// handler returns is answered as that of any action; afterwards it ends the stream
+// as an exception.
+func (e *EventStream) Begin() error {
+	e.begun = true
+	e.w.Header().Set("Content-Type", aws.ContentTypeEvents)
+	frame, err := e.frames.Initial()
+	if err != nil {
+		return err
+	}
+	return e.write(frame)
+}
+
+// Send sends an event, and gives back what the call had reserved for it. It calls
+// encoded, which may be nil, with the event's size once that does not
+// need what it was made of any more. An error means that the client is gone, or
+// reads nothing: the subscription is over.
+func (e *EventStream) Send(event aws.Output, encoded func(size int)) error {
+	defer e.call.unreserve()
+	defer e.frames.Reset()
+	if !e.begun {
+		if err := e.Begin(); err != nil {
+			return err
+		}
+	}
+	frame, err := e.frames.Event("SubscribeToShardEvent", event)
+	if err != nil {
+		return err
+	}
+	if encoded != nil {
+		encoded(len(frame))
+	}
+	return e.write(frame)
+}
+
+func (e *EventStream) fail(err *aws.Error) {
+	if frame, ferr := e.frames.Exception(err); ferr == nil {
+		_ = e.write(frame) // the stream ends in either case
+	}
+}
+
+// write sends a frame at once.
+func (e *EventStream) write(frame []byte) error {
+	setWriteDeadline(e.w, len(frame))
+	_, err := e.w.Write(frame)
+	if err == nil {
+		err = http.NewResponseController(e.w).Flush()
+	}
+	if err != nil {
+		e.broken = true
+		e.s.metrics.brokenResponses.Inc()
+		return fmt.Errorf("send an event: %w", err)
+	}
+	e.s.metrics.bytesOut.Add(float64(len(frame)))
+	return nil
+}

@@ -1,0 +1,327 @@
+package kinesisapi
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/streamweir/streamweir/broker/config"
+	"github.com/streamweir/streamweir/protocol/aws/kinesis"
+)
+
+// waiting is a handler that reports that it runs and waits for leave to answer.
+func waiting(running chan<- context.Context, leave <-chan struct{}) handler {
+	return acknowledges(func(_ *Server, ctx context.Context, _ *Call, _ *kinesis.DeleteStreamInput) error {
+		running <- ctx
+		select {
+		case <-leave:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// start sends a request and returns where its outcome will be.
+func start(c *http.Client, r *http.Request) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		resp, err := c.Do(r)
+		if err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != 200 {
+				err = errors.New(resp.Status)
+			}
+		}
+		done <- err
+	}()
+	return done
+}
+
+const named = `{"StreamName":"s"}`
+
+// TestShutdownLetsRequestsEnd: those under way are answered, new ones are not taken.
+func TestShutdownLetsRequestsEnd(t *testing.T) {
+	running, leave := make(chan context.Context, 8), make(chan struct{})
+	f := serve(t, table{"DeleteStream": waiting(running, leave)}, nil)
+	var outcomes []<-chan error
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		outcomes = append(outcomes, start(c, request(t, url, "DeleteStream", []byte(named))))
+		<-running
+	}
+	stopped := make(chan struct{})
+	go func() { f.stop(time.Minute); close(stopped) }()
+	<-f.stopping.Done()
+	select {
+	case <-stopped:
+		t.Fatal("the server stopped over requests that were under way")
+	default:
+	}
+	close(leave)
+	for i, done := range outcomes {
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", protocols[i], err)
+		}
+	}
+	<-stopped
+	if _, err := net.Dial("tcp", f.Addr()); err == nil {
+		t.Error("a connection was taken after the end")
+	}
+}
+
+// TestShutdownCutsOffWhatDoesNotEnd once its time is over.
+func TestShutdownCutsOffWhatDoesNotEnd(t *testing.T) {
+	running := make(chan context.Context, 8)
+	f := serve(t, table{"DeleteStream": waiting(running, nil)}, nil)
+	var outcomes []<-chan error
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		outcomes = append(outcomes, start(c, request(t, url, "DeleteStream", []byte(named))))
+		<-running
+	}
+	f.stop(0)
+	for i, done := range outcomes {
+		if err := <-done; err == nil {
+			t.Errorf("%s: answered", protocols[i])
+		}
+	}
+}
+
+// TestClientsThatGo end the context of their requests.
+func TestClientsThatGo(t *testing.T) {
+	running := make(chan context.Context, 8)
+	f := serve(t, table{"DeleteStream": waiting(running, nil)}, nil)
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := start(c, request(t, url, "DeleteStream", []byte(named)).WithContext(ctx))
+		server := <-running
+		cancel()
+		<-server.Done()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", protocol, err)
+		}
+	}
+}
+
+func TestTooManyRequestsAreRefused(t *testing.T) {
+	running, leave := make(chan context.Context, 8), make(chan struct{})
+	f := serve(t, table{"DeleteStream": waiting(running, leave)}, func(c *config.Config) { c.AWSMaxRequests = 1 })
+	c, url := f.client("h2")
+	first := start(c, request(t, url, "DeleteStream", []byte(named)))
+	<-running
+	resp, body := do(t, c, request(t, url, "DeleteStream", []byte(named)))
+	if resp.StatusCode != 503 || !strings.HasPrefix(body, "<ServiceUnavailable>") {
+		t.Errorf("%s %s", resp.Status, body)
+	}
+	close(leave)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if resp, _ := do(t, c, request(t, url, "DeleteStream", []byte(named))); resp.StatusCode != 200 {
+		t.Errorf("after the first had ended: %s", resp.Status)
+	}
+}
+
+// ended waits until the server closes a connection.
+func ended(t *testing.T, c net.Conn) {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the connection is still open")
+	}
+}
+
+func dial(t *testing.T, f *frame) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", f.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestTooManyConnectionsAreClosed(t *testing.T) {
+	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSMaxConnections = 1 })
+	first := dial(t, f)
+	if _, err := io.WriteString(first, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(first).ReadString('\n'); err != nil || !strings.Contains(line, "403") {
+		t.Fatalf("%q %v", line, err)
+	}
+	ended(t, dial(t, f))
+	first.Close()
+	c, url := f.client("h1")
+	for { // until the server has seen the end of the first
+		resp, err := c.Do(request(t, url, "DeleteStream", []byte(named)))
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+	}
+}
+
+// TestSilentConnectionsEndWithTheServer: whoever has sent nothing holds up nothing.
+func TestSilentConnectionsEndWithTheServer(t *testing.T) {
+	f := serve(t, testHandlers(), nil)
+	silent := dial(t, f)
+	c, url := f.client("h1")
+	do(t, c, request(t, url, "DeleteStream", []byte(named))) // silent is known by now
+	f.stop(time.Minute)
+	ended(t, silent)
+}
+
+// TestBodiesTakeMemoryAsTheyCome: a client that announces much and sends little
+// holds little.
+func TestBodiesTakeMemoryAsTheyCome(t *testing.T) {
+	f := serve(t, testHandlers(), nil)
+	c := dial(t, f)
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: Kinesis_20131202.PutRecord\r\nContent-Type: application/x-amz-json-1.1\r\n"+
+		"X-Amz-Date: 20261125T210000Z\r\nAuthorization: %s\r\nContent-Length: 16000000\r\nExpect: 100-continue\r\n\r\n", testSignature)
+	// The server asks for the body when it has taken memory for its beginning.
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+		t.Fatalf("%q %v", line, err)
+	}
+	if used := f.bodies.Used(); used == 0 || used > 256<<10 {
+		t.Errorf("%d bytes are taken for a body of which nothing has come", used)
+	}
+	c.Close()
+}
+
+// TestRequestsWaitForMemory: many large ones at a time take no more than there is.
+func TestRequestsWaitForMemory(t *testing.T) {
+	f := serve(t, table{"PutRecord": answers(echo)}, func(c *config.Config) {
+		c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 1<<20, 4<<20
+	})
+	body := []byte(`{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 200000) + `"}`)
+	var wg sync.WaitGroup
+	for i := range 32 {
+		c, url := f.client(protocols[i%len(protocols)])
+		wg.Go(func() {
+			if err := <-start(c, request(t, url, "PutRecord", body)); err != nil {
+				t.Errorf("request %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestBodiesWithoutLength are read to their end, within the same limit.
+func TestBodiesWithoutLength(t *testing.T) {
+	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSRequestMaxBytes = 1 << 20 })
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		for _, size := range []int{0, 100 << 10, 3 << 20} {
+			r := request(t, url, "PutRecord", nil)
+			body := `{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", size/4) + `"}`
+			r.Body, r.ContentLength = io.NopCloser(io.MultiReader(strings.NewReader(body))), -1
+			resp, err := c.Do(r)
+			if size > 1<<20 {
+				if err == nil && resp.StatusCode != 413 {
+					t.Errorf("%s, %d bytes: %s", protocol, size, resp.Status)
+				}
+			} else if err != nil || resp.StatusCode != 200 {
+				t.Errorf("%s, %d bytes: %v %v", protocol, size, resp, err)
+			}
+			if err == nil {
+				resp.Body.Close()
+			}
+		}
+	}
+}
+
+// TestReserve: answers wait for each other's memory.
+func TestReserve(t *testing.T) {
+	const half = 100
+	reserved, leave := make(chan struct{}), make(chan struct{})
+	h := acknowledges(func(_ *Server, ctx context.Context, call *Call, _ *kinesis.DeleteStreamInput) error {
+		if err := call.Reserve(ctx, 2*half); err != nil {
+			return err
+		}
+		if call.Reserve(ctx, 1) == nil {
+			return errors.New("memory was reserved twice")
+		}
+		reserved <- struct{}{}
+		<-leave
+		return nil
+	})
+	f := serve(t, table{"DeleteStream": h}, nil)
+	f.responses.Acquire(f.cfg.AWSQueuedMaxBytes/2-3*half, nil)
+	defer f.responses.Release(f.cfg.AWSQueuedMaxBytes/2 - 3*half)
+	c, url := f.client("h2c")
+	first := start(c, request(t, url, "DeleteStream", []byte(named)))
+	<-reserved
+	second := start(c, request(t, url, "DeleteStream", []byte(named)))
+	third, cancel := context.WithCancel(context.Background())
+	gone := start(c, request(t, url, "DeleteStream", []byte(named)).WithContext(third))
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	select {
+	case <-reserved:
+		t.Error("more memory was given than there is")
+	default:
+	}
+	leave <- struct{}{}
+	<-reserved
+	leave <- struct{}{}
+	for _, done := range []<-chan error{first, second} {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPanicsCostOneRequest: the client's connection or stream ends, and is logged.
+func TestPanicsCostOneRequest(t *testing.T) {
+	h := testHandlers()
+	h["MergeShards"] = acknowledges(func(*Server, context.Context, *Call, *kinesis.DeleteStreamInput) error { panic("a bug") })
+	f := serve(t, h, nil)
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		if resp, err := c.Do(request(t, url, "MergeShards", []byte(named))); err == nil {
+			t.Errorf("%s: %s", protocol, resp.Status)
+		}
+		if resp, _ := do(t, c, request(t, url, "DeleteStream", []byte(named))); resp.StatusCode != 200 {
+			t.Errorf("%s afterwards: %s", protocol, resp.Status)
+		}
+	}
+	if n := f.logs.FilterMessage("a request made its handler panic").Len(); n < len(protocols) {
+		t.Errorf("%d panics were logged", n)
+	}
+}
+
+// TestHostileBytes: whatever comes, the next client is served.
+func TestHostileBytes(t *testing.T) {
+	f := serve(t, testHandlers(), nil)
+	for _, bad := range []string{
+		"\x16\x03\x01\xff\xff", "\x16", "\x00\x00\x00\x00", "POST / HTTP/1.1\r\n", "POST / HTTP/9\r\n\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff", "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 20000),
+	} {
+		c := dial(t, f)
+		_, _ = io.WriteString(c, bad) // the server may close it before all is sent
+		c.Close()
+	}
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		if resp, body := do(t, c, request(t, url, "DeleteStream", []byte(named))); resp.StatusCode != 200 {
+			t.Errorf("%s: %s %s", protocol, resp.Status, body)
+		}
+	}
+}

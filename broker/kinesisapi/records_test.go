@@ -1,0 +1,224 @@
+package kinesisapi
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRecordsArePutAndRead(t *testing.T) {
+	l := newLive(t)
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":2}`)
+	before := time.Now()
+	out := l.ask("PutRecords", `{"StreamName":"s","Records":[
+		{"PartitionKey":"a","Data":"MA==","ExplicitHashKey":"0"},
+		{"PartitionKey":"b","Data":"MQ==","ExplicitHashKey":"340282366920938463463374607431768211455"},
+		{"PartitionKey":"ü","Data":"","ExplicitHashKey":"1"}]}`)
+	if out["FailedRecordCount"] != 0.0 || len(out["Records"].([]any)) != 3 {
+		t.Fatalf("%v", out)
+	}
+	var sequences []string
+	for i, shard := range []int{0, 1, 0} {
+		r := out["Records"].([]any)[i].(map[string]any)
+		if r["ShardId"] != fmt.Sprintf("shardId-%012d", shard) || len(r) != 2 {
+			t.Errorf("record %d: %v", i, r)
+		}
+		sequences = append(sequences, r["SequenceNumber"].(string))
+	}
+	it := l.iterator(0, "TRIM_HORIZON")
+	got := l.get(it)
+	if len(got.Records) != 2 || *got.MillisBehindLatest != 0 || got.NextShardIterator == nil || got.ChildShards != nil {
+		t.Fatalf("%+v", got)
+	}
+	for i, want := range []struct{ sequence, key, data string }{{sequences[0], "a", "0"}, {sequences[2], "ü", ""}} {
+		r := got.Records[i]
+		if r.SequenceNumber != want.sequence || r.PartitionKey != want.key || string(r.Data) != want.data {
+			t.Errorf("record %d is %+v, want %+v", i, r, want)
+		}
+		if at := time.UnixMilli(int64(r.ApproximateArrivalTimestamp * 1000)); at.Before(before.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
+			t.Errorf("it arrived at %v", at)
+		}
+	}
+	l.put("c", "2")
+	if got := l.get(*got.NextShardIterator); !slices.Equal(append(got.values(), l.get(l.iterator(1, "TRIM_HORIZON")).values()[1:]...), []string{"2"}) {
+		t.Errorf("then %v", got.values())
+	}
+	at := l.ask("GetShardIterator", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ShardId":"shardId-000000000001","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"`+sequences[1]+`"}`)
+	if got := l.get(at["ShardIterator"].(string)); got.values()[0] != "1" {
+		t.Errorf("%v", got.values())
+	}
+}
+
+func TestWhatIsRefusedOfRecords(t *testing.T) {
+	l := newLive(t)
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	l.ask("CreateStream", `{"StreamName":"other","ShardCount":1}`)
+	for _, c := range []struct{ action, body, want string }{
+		{"PutRecord", `{"StreamName":"x","PartitionKey":"k","Data":"MA=="}`, "ResourceNotFoundException: Stream x under account 000000000000 not found."},
+		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MA==","ExplicitHashKey":"340282366920938463463374607431768211456"}`,
+			"InvalidArgumentException: Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was 340282366920938463463374607431768211456"},
+		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MA==","SequenceNumberForOrdering":"5"}`,
+			"InvalidArgumentException: ExclusiveMinimumSequenceNumber 5 used in PutRecord on stream s under account 000000000000 is invalid."},
+		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MA==","DryRun":true}`, "DryRunOperationException: The request would have succeeded, but the DryRun parameter is set."},
+		{"GetRecords", `{"ShardIterator":"AAAA"}`, "InvalidArgumentException: Invalid ShardIterator."},
+		{"GetRecords", fmt.Sprintf(`{"ShardIterator":%q,"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/other"}`, l.iterator(0, "LATEST")),
+			"InvalidArgumentException: The ShardIterator is not of stream other under account 000000000000."},
+		{"GetShardIterator", `{"StreamName":"s","ShardId":"shardId-000000000001","ShardIteratorType":"LATEST"}`,
+			"ResourceNotFoundException: Shard shardId-000000000001 in stream s under account 000000000000 does not exist"},
+		{"SubscribeToShard", `{"ConsumerARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/c:1","ShardId":"shardId-000000000000","StartingPosition":{"Type":"LATEST"}}`,
+			"ResourceNotFoundException: Consumer arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/c:1, account 000000000000 not found."},
+	} {
+		if got := l.refused(c.action, c.body); got != c.want {
+			t.Errorf("%s %s\ngot  %s\nwant %s", c.action, c.body, got, c.want)
+		}
+	}
+	if got := l.get(l.iterator(0, "TRIM_HORIZON")); len(got.Records) != 0 {
+		t.Errorf("a dry run has put %v", got.values())
+	}
+}
+
+func TestThrottledRecordsAreToldOneByOne(t *testing.T) {
+	l := newLive(t)
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	big := data(strings.Repeat("x", 700<<10))
+	out := l.ask("PutRecords", fmt.Sprintf(`{"StreamName":"s","Records":[{"PartitionKey":"k","Data":%s},{"PartitionKey":"k","Data":%s}]}`, big, big))
+	rs := out["Records"].([]any)
+	if out["FailedRecordCount"] != 1.0 || rs[0].(map[string]any)["ErrorCode"] != nil {
+		t.Errorf("%v", out)
+	}
+	want := map[string]any{"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded for shard shardId-000000000000 in stream s under account 000000000000."}
+	if got := rs[1].(map[string]any); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// readToEnd reads a shard until it ends, and returns what it held and its children.
+func (l *live) readToEnd(shard int) (values []string, last got) {
+	l.t.Helper()
+	for it := l.iterator(shard, "TRIM_HORIZON"); ; {
+		last = l.get(it)
+		values = append(values, last.values()...)
+		if (last.NextShardIterator == nil) != (len(last.ChildShards) > 0) {
+			l.t.Fatalf("next %v with children %v", last.NextShardIterator, last.ChildShards)
+		}
+		if last.NextShardIterator == nil {
+			return values, last
+		}
+		it = *last.NextShardIterator
+	}
+}
+
+func TestClosedShardsEndWithTheirChildren(t *testing.T) {
+	l := newLive(t, "kinesis.limits=off")
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	arn := l.ask("RegisterStreamConsumer", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ConsumerName":"c"}`)["Consumer"].(map[string]any)["ConsumerARN"].(string)
+	events := l.subscribe(arn, 0, `{"Type":"TRIM_HORIZON"}`)
+	first := l.put("k", "0")
+	if e := events.event(); !slices.Equal(e.values(), []string{"0"}) || *e.ContinuationSequenceNumber != first || e.ChildShards != nil {
+		t.Fatalf("%+v", e)
+	}
+	l.ask("SplitShard", `{"StreamName":"s","ShardToSplit":"shardId-000000000000","NewStartingHashKey":"100"}`)
+	l.put("k", "1")
+	values, last := l.readToEnd(0)
+	if !slices.Equal(values, []string{"0"}) || *last.MillisBehindLatest != 0 {
+		t.Errorf("the parent held %v, %d ms behind", values, *last.MillisBehindLatest)
+	}
+	const children = "[{shardId-000000000001 [shardId-000000000000] {0 99}} {shardId-000000000002 [shardId-000000000000] {100 340282366920938463463374607431768211455}}]"
+	if got := fmt.Sprint(last.ChildShards); got != children {
+		t.Errorf("its children are %s", got)
+	}
+	end := events.event()
+	if len(end.Records) != 0 || end.ContinuationSequenceNumber != nil || fmt.Sprint(end.ChildShards) != children {
+		t.Errorf("the subscription ends with %+v", end)
+	}
+	if kind, payload := events.next(); kind != "" {
+		t.Errorf("and goes on with %s %s", kind, payload)
+	}
+	// A consumer that goes on behind what it has checkpointed learns the same.
+	events = l.subscribe(arn, 0, fmt.Sprintf(`{"Type":"AFTER_SEQUENCE_NUMBER","SequenceNumber":%q}`, first))
+	if e := events.event(); fmt.Sprint(e.ChildShards) != children {
+		t.Errorf("%+v", e)
+	}
+	l.ask("MergeShards", `{"StreamName":"s","ShardToMerge":"shardId-000000000001","AdjacentShardToMerge":"shardId-000000000002"}`)
+	values, last = l.readToEnd(2)
+	if !slices.Equal(values, []string{"1"}) || fmt.Sprint(last.ChildShards) != "[{shardId-000000000003 [shardId-000000000001 shardId-000000000002] {0 340282366920938463463374607431768211455}}]" {
+		t.Errorf("%v, then %v", values, last.ChildShards)
+	}
+}
+
+func TestSubscriptionsGoOnAfterTheirContinuation(t *testing.T) {
+	l := newLive(t, "kinesis.limits=off")
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	arn := l.ask("RegisterStreamConsumer", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ConsumerName":"c"}`)["Consumer"].(map[string]any)["ConsumerARN"].(string)
+	events := l.subscribe(arn, 0, `{"Type":"LATEST"}`)
+	var want, seen []string
+	next := ""
+	for i := range 20 {
+		v := fmt.Sprint(i)
+		want = append(want, v)
+		l.put("k", v)
+		e := events.event()
+		seen, next = append(seen, e.values()...), *e.ContinuationSequenceNumber
+		if i%5 == 4 {
+			events.body.Close()
+			l.awaitNoSubscription()
+			events = l.subscribe(arn, 0, fmt.Sprintf(`{"Type":"AFTER_SEQUENCE_NUMBER","SequenceNumber":%q}`, next))
+		}
+	}
+	if !slices.Equal(seen, want) {
+		t.Errorf("seen %v", seen)
+	}
+}
+
+// awaitNoSubscription waits until the server knows that the client is gone.
+func (l *live) awaitNoSubscription() {
+	for l.core.Records.Subscriptions() > 0 {
+		<-time.After(time.Millisecond)
+	}
+}
+
+func TestATakenOverSubscriptionEndsWithAnException(t *testing.T) {
+	l := newLive(t, "kinesis.limits=off")
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	arn := l.ask("RegisterStreamConsumer", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ConsumerName":"c"}`)["Consumer"].(map[string]any)["ConsumerARN"].(string)
+	events := l.subscribe(arn, 0, `{"Type":"LATEST"}`)
+	body := fmt.Sprintf(`{"ConsumerARN":%q,"ShardId":"shardId-000000000000","StartingPosition":{"Type":"LATEST"}}`, arn)
+	const inUse = "Another active subscription exists for this consumer: 000000000000:s:shardId-000000000000:c"
+	if got := l.refused("SubscribeToShard", body); got != "ResourceInUseException: "+inUse {
+		t.Error(got)
+	}
+	l.ask("DeregisterStreamConsumer", fmt.Sprintf(`{"ConsumerARN":%q}`, arn))
+	for {
+		kind, payload := events.next()
+		if kind == "SubscribeToShardEvent" {
+			continue
+		}
+		if kind != "ResourceNotFoundException" || string(payload) != `{"message":"Consumer c, account 000000000000 not found."}` {
+			t.Errorf("%s %s", kind, payload)
+		}
+		break
+	}
+}
+
+func TestActionsHaveTheirRates(t *testing.T) {
+	l := newLive(t)
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	for _, c := range []struct{ action, body, want string }{
+		{"DescribeLimits", `{}`, "Rate exceeded for account 000000000000."},
+		{"ListStreamConsumers", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s"}`, "Rate exceeded for stream s under account 000000000000."},
+	} {
+		// How many pass depends on how long they take; see package quota for that.
+		var body string
+		for status := 200; status == 200; {
+			var resp *http.Response
+			resp, body = do(t, l.http, request(t, l.url, c.action, []byte(c.body)))
+			status = resp.StatusCode
+		}
+		if body != `{"__type":"LimitExceededException","message":"`+c.want+`"}` {
+			t.Errorf("%s: %s", c.action, body)
+		}
+	}
+}

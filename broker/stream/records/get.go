@@ -1,0 +1,64 @@
+package records
+
+import (
+	"github.com/streamweir/streamweir/broker/quota"
+	"github.com/streamweir/streamweir/broker/shard"
+	"github.com/streamweir/streamweir/broker/stream"
+	"github.com/streamweir/streamweir/broker/topic"
+)
+
+const (
+	// MaxGetRecords and MaxGetBytes bound one answer of GetRecords.
+	MaxGetRecords = 10_000
+	MaxGetBytes   = 10 << 20
+)
+
+// Got is the answer to a Get.
+type Got struct {
+	*Records
+	Shard Shard
+	// Next is the iterator to go on with; empty at the end of a closed shard, which
+	// then has Children.
+	Next     string
+	Children []*shard.Shard
+}
+
+// Get reads from an iterator on. The caller releases the records.
+func (m *Manager) Get(it Iterator, limit int) (*Got, error) {
+	sh := it.Shard
+	q := m.quotas.Stream(sh.Topic.ID, sh.Topic.Name)
+	sq, free := q.Shard(sh.Index), unlimited(sh.Topic)
+	if !sq.BeginRead(free) {
+		q.Add(quota.ReadThroughputExceeded, 1)
+		return nil, m.tooFast(sh.Index, sh.Topic.Name)
+	}
+	out := newRecords(&m.memory)
+	if err := m.read(sh, it.Offset, limit, MaxGetBytes, out); err != nil {
+		out.Release()
+		return nil, err
+	}
+	age := out.Behind
+	if n := len(out.List); n > 0 {
+		age = m.sinceMs(out.List[n-1].Timestamp)
+	}
+	sq.EndRead(len(out.List), out.Bytes, millis(age), free)
+	q.AddAll(
+		quota.Value{Metric: quota.GetRecordsBytes, V: float64(out.Bytes)},
+		quota.Value{Metric: quota.GetRecordsRecords, V: float64(len(out.List))},
+		quota.Value{Metric: quota.GetRecordsIteratorAgeMilliseconds, V: float64(age)},
+	)
+	got := &Got{Records: out, Shard: sh}
+	// Its last records come with an iterator, whose answer is then the end.
+	if got.End && len(out.List) == 0 {
+		got.Children = sh.Topic.Stream.Lineage.Children(sh.Index)
+		return got, nil
+	}
+	got.Next = m.next(sh, out.Next)
+	return got, nil
+}
+
+// OtherStream is the refusal of an iterator that is of another stream than the
+// client says.
+func (m *Manager) OtherStream(t *topic.Topic) error {
+	return stream.Errorf(stream.InvalidArgument, "The ShardIterator is not of stream %s under account %s.", t.Name, m.streams.Account())
+}

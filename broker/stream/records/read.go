@@ -1,0 +1,251 @@
+package records
+
+import (
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/streamweir/streamweir/broker/partition"
+	"github.com/streamweir/streamweir/protocol/kafka"
+	"github.com/streamweir/streamweir/storage"
+)
+
+// Record is one record as a consumer gets it.
+type Record struct {
+	Offset    int64
+	Timestamp int64 // its approximate arrival, in ms
+	// PartitionKey is the record's key. A null or empty key, which Kafka allows, is
+	// the record's offset, so that who puts the record again spreads it; one that is
+	// no UTF-8 is its base64.
+	PartitionKey string
+	Data         []byte
+}
+
+// Records are the records of one answer. Release gives back the memory that their
+// data lies in.
+type Records struct {
+	List   []Record
+	Bytes  int   // of data and partition keys
+	Next   int64 // the offset to go on at
+	Behind int64 // ms from the last of them to the shard's tip; 0 at the tip
+	// End says that the shard is closed and has no more.
+	End bool
+
+	stable int64 // last stable offset that was seen
+	arena  arena
+	keys   []byte
+	ends   []int // of each key in keys
+}
+
+func newRecords(b *budget) *Records { return &Records{arena: arena{budget: b}} }
+
+// keptList and keptKeys are what is kept for the next records.
+const (
+	keptList = 64
+	keptKeys = 4 << 10
+)
+
+// Encoded says that the records are encoded in size bytes now, which are held
+// until Release; the records themselves are not needed any more.
+func (r *Records) Encoded(size int) {
+	r.arena.drop()
+	r.arena.account(int64(size))
+	clear(r.List)
+	r.List, r.keys, r.ends = r.List[:0], r.keys[:0], r.ends[:0]
+	if cap(r.List) > keptList {
+		r.List, r.ends = nil, nil
+	}
+	if cap(r.keys) > keptKeys {
+		r.keys = nil
+	}
+	r.Bytes = 0
+}
+
+// Release gives everything back.
+func (r *Records) Release() { r.Encoded(0) }
+
+const (
+	// planBytes is how much of the log is looked at in one go.
+	planBytes = 1 << 20
+	// scanBytes bounds how much of the log one answer goes through that finds
+	// nothing in it: records of aborted transactions, and what compaction has left.
+	scanBytes = 16 << 20
+	// maxTries bounds how often a log is planned anew that changes under its reader.
+	maxTries = 10
+)
+
+// reader reads committed records of a shard into out.
+type reader struct {
+	sh       Shard
+	from     int64
+	limit    int // records
+	maxBytes int
+	out      *Records
+
+	lastTime int64 // of the last record or batch that was passed
+	stable   int64 // last stable offset as last seen
+}
+
+// read fills out with what the shard has from offset on.
+func (m *Manager) read(sh Shard, from int64, limit, maxBytes int, out *Records) error {
+	r := reader{sh: sh, from: from, limit: limit, maxBytes: maxBytes, out: out}
+	err := r.run()
+	out.Next, out.stable, out.End = r.from, r.stable, false
+	out.finishKeys()
+	if err != nil && len(out.List) == 0 {
+		return err
+	}
+	// What was read before an error is good; the next call meets it again.
+	end := r.stable
+	if !sh.IsOpen() {
+		end = sh.End
+		out.End = err == nil && r.from >= end
+	}
+	out.Behind = 0
+	if r.from < end && r.from < r.stable {
+		out.Behind = max(1, m.sinceMs(r.lastTime))
+	}
+	return nil
+}
+
+func (r *reader) run() error {
+	scanned, tries := 0, 0
+	for {
+		if !r.sh.IsOpen() && r.from >= r.sh.End {
+			return nil
+		}
+		plan, err := r.sh.partition.PlanCommitted(r.from, -1, planBytes, true)
+		if tries++; errors.Is(err, kerr.OffsetOutOfRange) && tries < maxTries {
+			// Retention was faster than the reader; or a crash took the end of a log
+			// that was not synced.
+			r.from = min(max(r.from, plan.Offsets.Start), plan.Offsets.High)
+			continue
+		}
+		if err != nil {
+			return internal(r.sh, "read", err)
+		}
+		r.stable = plan.Offsets.LastStable
+		if plan.Bytes == 0 {
+			// Nothing is left of what lies below the end.
+			r.from = max(r.from, r.stable)
+			return nil
+		}
+		full, err := r.take(plan)
+		if errors.Is(err, storage.ErrOutOfRange) && tries < maxTries {
+			continue // trimmed away or compacted meanwhile
+		}
+		if err != nil || full {
+			return err
+		}
+		tries = 0
+		if scanned += plan.Bytes; scanned >= scanBytes {
+			return nil
+		}
+	}
+}
+
+// take reads the records of a plan, and says whether the answer is full.
+func (r *reader) take(plan partition.Plan) (full bool, err error) {
+	bs := partition.NewBatches(plan)
+	defer bs.Close()
+	for {
+		b, err := bs.Next()
+		if err != nil {
+			return false, internal(r.sh, "read", err)
+		}
+		if b == nil {
+			r.from = max(r.from, plan.Next)
+			return false, nil
+		}
+		r.lastTime = b.MaxTimestamp()
+		if b.NumRecords() > 0 && !b.IsControl() && !wasAborted(plan.Aborted, b) {
+			if full, err := r.batch(b); full || err != nil {
+				return full, err
+			}
+		}
+		r.from = max(r.from, b.LastOffset()+1)
+	}
+}
+
+// wasAborted says whether a batch belongs to one of the aborted transactions.
+func wasAborted(txns []partition.AbortedTxn, b kafka.Batch) bool {
+	if len(txns) == 0 || !b.IsTransactional() {
+		return false
+	}
+	producer, base := b.ProducerID(), b.BaseOffset()
+	for i := range txns {
+		if t := &txns[i]; t.ProducerID == producer && t.FirstOffset <= base && base <= t.LastOffset {
+			return true
+		}
+	}
+	return false
+}
+
+// batch takes the records of one batch.
+func (r *reader) batch(b kafka.Batch) (full bool, err error) {
+	rr := kafka.ReadRecords(b, 0)
+	defer rr.Close()
+	for rr.Next() {
+		rec := rr.Record()
+		if rec.Offset < r.from {
+			continue
+		}
+		if len(r.out.List) == r.limit {
+			return true, nil
+		}
+		if !r.out.add(rec, r.maxBytes) {
+			return true, nil
+		}
+		r.lastTime = rec.Timestamp
+		r.from = rec.Offset + 1
+	}
+	if err := rr.Err(); err != nil {
+		return false, internal(r.sh, "open a batch of", err)
+	}
+	return false, nil
+}
+
+// add takes up a record; it is false where there is no room for it. The first
+// record of an answer always has room.
+func (r *Records) add(rec *kafka.Record, maxBytes int) bool {
+	keyFrom := len(r.keys)
+	r.keys = appendPartitionKey(r.keys, rec)
+	size := len(rec.Value) + len(r.keys) - keyFrom
+	if len(r.List) > 0 && r.Bytes+size > maxBytes {
+		r.keys = r.keys[:keyFrom]
+		return false
+	}
+	data, ok := r.arena.alloc(len(rec.Value))
+	if !ok {
+		r.keys = r.keys[:keyFrom]
+		return false
+	}
+	copy(data, rec.Value)
+	r.Bytes += size
+	r.ends = append(r.ends, len(r.keys))
+	r.List = append(r.List, Record{Offset: rec.Offset, Timestamp: rec.Timestamp, Data: data})
+	return true
+}
+
+// appendPartitionKey appends what stands for a record's key.
+func appendPartitionKey(dst []byte, rec *kafka.Record) []byte {
+	switch {
+	case len(rec.Key) == 0:
+		return strconv.AppendInt(dst, rec.Offset, 10)
+	case !utf8.Valid(rec.Key):
+		return base64.StdEncoding.AppendEncode(dst, rec.Key)
+	}
+	return append(dst, rec.Key...)
+}
+
+// finishKeys makes all keys strings at once.
+func (r *Records) finishKeys() {
+	all, from := string(r.keys), 0
+	for i, end := range r.ends {
+		r.List[i].PartitionKey = all[from:end]
+		from = end
+	}
+}
