@@ -152,7 +152,7 @@ type Reader struct {
 
 	held  []*memory.Buffer
 	bufs  [][]byte
-	bytes int64 // in bufs
+	bytes int64 // of memory for bufs
 }
 
 // What readers hold is memory that clients decide over: it lasts until they have
@@ -194,15 +194,14 @@ func (r *Reader) Next(max int) ([][]byte, error) {
 			return nil, err
 		}
 	}
+	r.p.m.reading.Add(r.bytes)
 	r.plan.readUpTo(r.check.base, r.left <= 0)
 	// The log may have changed since the plan was made. What was announced must
 	// be what is sent, to the byte, and end with the batch that it should.
 	if r.left < 0 || r.left == 0 && (r.check.base != r.next || r.check.at != 0) {
 		return nil, fmt.Errorf("the log of %s changed before offset %d while it was sent: %w", r.p.id, r.next, storage.ErrOutOfRange)
 	}
-	r.bytes = int64(before - r.left)
-	r.p.m.reading.Add(r.bytes)
-	r.p.m.stats.fetched.Add(r.bytes)
+	r.p.m.stats.fetched.Add(int64(before - r.left))
 	return r.bufs, nil
 }
 
@@ -231,6 +230,7 @@ func (r *Reader) fromMemory(max int) bool {
 	for n := 0; i < p.tails.n && r.left > 0 && n < max; i++ {
 		e := p.tails.at(i)
 		e.buffer.Retain()
+		r.bytes += int64(cap(e.buffer.B)) // also where it is shared: rather too much
 		r.held = append(r.held, e.buffer)
 		r.bufs = append(r.bufs, e.data)
 		n += len(e.data)
@@ -262,6 +262,7 @@ func (r *Reader) fromStore(max int) error {
 		return fmt.Errorf("read %s-%d at %d: %w", r.p.topic.Load().Name, r.p.id.Index, r.pos.Base, err)
 	}
 	r.left -= n
+	r.bytes = int64(n)
 	r.pos = r.check.position()
 	if size := r.check.last.Skip; size > 0 {
 		r.size = size
