@@ -25,6 +25,9 @@ COMPARE ?=
 # make test-kgo: which of kgo's tests, and how many records its chains of consumers move.
 KGO     ?= .
 RECORDS ?= 100000
+# make test-kinesis: how many records an application of the Kinesis Client Library processes, and which tests.
+KCL_RECORDS ?= 100000
+KINESIS     ?= .
 # make check-history: how long, which choices, and further flags of
 # integration/history (-h lists them).
 MINUTES ?= 2
@@ -83,6 +86,11 @@ test-integration: deps ## Only the tests that drive the built binary
 test-kgo: build-race ## All tests of franz-go's client package against the built binary (KGO=regexp RECORDS=100000)
 	STREAMWEIR_BIN='$(CURDIR)/bin/streamweir-race' STREAMWEIR_TEST_KGO='$(KGO)' STREAMWEIR_TEST_KGO_RECORDS='$(RECORDS)' \
 	  go test -count=1 -v -timeout 90m ./integration/kgo
+
+.PHONY: test-kinesis
+test-kinesis: deps build-race ## The tests with Kinesis clients at full size (KINESIS=regexp KCL_RECORDS=100000)
+	STREAMWEIR_BIN='$(CURDIR)/bin/streamweir-race' STREAMWEIR_TEST_KCL_RECORDS='$(KCL_RECORDS)' \
+	  go test -count=1 -v -timeout 60m -run '$(KINESIS)' ./integration/kinesis ./integration/kinesisjava
 
 .PHONY: bench
 bench: ## Go benchmarks with bytes and allocations (BENCH=regexp COUNT=n BENCHTIME=1s PKG=./...)

@@ -291,49 +291,6 @@ func TestBodiesWithoutLength(t *testing.T) {
 	}
 }
 
-// TestReserve: answers wait for each other's memory.
-func TestReserve(t *testing.T) {
-	const half = 100
-	reserved, leave := make(chan struct{}), make(chan struct{})
-	h := acknowledges(func(_ *Server, ctx context.Context, call *Call, _ *kinesis.DeleteStreamInput) error {
-		if err := call.Reserve(ctx, 2*half); err != nil {
-			return err
-		}
-		if call.Reserve(ctx, 1) == nil {
-			return errors.New("memory was reserved twice")
-		}
-		reserved <- struct{}{}
-		<-leave
-		return nil
-	})
-	f := serve(t, table{"DeleteStream": h}, nil)
-	f.responses.TryAcquire(f.cfg.AWSQueuedMaxBytes/2 - 3*half)
-	defer f.responses.Release(f.cfg.AWSQueuedMaxBytes/2 - 3*half)
-	c, url := f.client("h2c")
-	first := start(c, request(t, url, "DeleteStream", []byte(named)))
-	<-reserved
-	second := start(c, request(t, url, "DeleteStream", []byte(named)))
-	third, cancel := context.WithCancel(context.Background())
-	gone := start(c, request(t, url, "DeleteStream", []byte(named)).WithContext(third))
-	cancel()
-	if err := <-gone; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	select {
-	case <-reserved:
-		t.Error("more memory was given than there is")
-	default:
-	}
-	leave <- struct{}{}
-	<-reserved
-	leave <- struct{}{}
-	for _, done := range []<-chan error{first, second} {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 // TestPanicsCostOneRequest: the client's connection or stream ends, and is logged.
 func TestPanicsCostOneRequest(t *testing.T) {
 	h := testHandlers()

@@ -27,9 +27,8 @@ type Server struct {
 	auth     Authenticator
 
 	bodies    *memory.Intakes // requests
-	responses *memory.Budget
-	places    chan struct{} // one for each request that is worked on
-	pieceTime time.Duration // for each piece of a body to arrive; see memory.Source
+	places    chan struct{}   // one for each request that is worked on
+	pieceTime time.Duration   // for each piece of a body to arrive; see memory.Source
 
 	http     *http.Server
 	listener *listener
@@ -79,7 +78,6 @@ func newServer(core *broker.Core, cfg *config.Config, log *zap.Logger) (*Server,
 	s := &Server{
 		core: core, cfg: cfg, log: log, metrics: newMetrics(), handlers: handlers(),
 		auth:      anyone{account: cfg.AWSAccountID},
-		responses: memory.NewBudget(cfg.AWSQueuedMaxBytes - cfg.AWSQueuedMaxBytes/2),
 		places:    make(chan struct{}, cfg.AWSMaxRequests),
 		pieceTime: bodyGrace,
 	}
