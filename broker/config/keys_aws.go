@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 )
@@ -38,4 +39,18 @@ func matching(pattern, what string) Check {
 		}
 		return nil
 	})
+}
+
+// awsProblems looks for what is wrong between the settings of the AWS APIs.
+func (c *Config) awsProblems(add func(err error, settings ...string)) {
+	if c.AWSAddr != "" {
+		c.addressProblems("aws.addr", c.AWSAddr, add)
+	}
+	if (c.AWSTLSCertificateFile == "") != (c.AWSTLSKeyFile == "") {
+		add(errors.New("aws.tls.certificate.file and aws.tls.key.file must be given together"), "aws.tls.certificate.file", "aws.tls.key.file")
+	}
+	if c.AWSQueuedMaxBytes < 4*int64(c.AWSRequestMaxBytes) {
+		add(fmt.Errorf("aws.queued.max.bytes (%d) is below four times aws.request.max.bytes (%d): a few large requests would hold up all others; raise the one or lower the other",
+			c.AWSQueuedMaxBytes, c.AWSRequestMaxBytes), "aws.queued.max.bytes", "aws.request.max.bytes")
+	}
 }

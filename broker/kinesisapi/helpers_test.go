@@ -35,7 +35,7 @@ type frame struct {
 	cert *x509.CertPool
 }
 
-func serve(t testing.TB, handlers table, change func(*config.Config)) *frame {
+func serve(t testing.TB, handlers table, change func(*config.Config), tune ...func(*Server)) *frame {
 	t.Helper()
 	cfg := config.Default()
 	cfg.AWSAddr = "127.0.0.1:0"
@@ -51,6 +51,9 @@ func serve(t testing.TB, handlers table, change func(*config.Config)) *frame {
 		t.Fatal(err)
 	}
 	s.handlers = handlers
+	for _, f := range tune {
+		f(s)
+	}
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,6 @@ func runPut(cmd *cobra.Command, conn *awsConnection, f *sendFlags, job *streams.
 type getFlags struct {
 	from      string
 	shards    []string
-	sequence  string
 	count     int64
 	format    string
 	output    *output.Choice
