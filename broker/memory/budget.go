@@ -29,24 +29,6 @@ type Ticket struct {
 // NewBudget returns a budget of limit bytes.
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
-// Acquire takes n bytes, waiting until they are free or cancel is closed; it
-// reports whether it took them.
-func (b *Budget) Acquire(n int64, cancel <-chan struct{}) bool {
-	if b.TryAcquire(n) {
-		return true
-	}
-	t := b.Ask(n)
-	select {
-	case <-t.Granted():
-		return true
-	case <-cancel:
-	}
-	if !t.Withdraw() {
-		b.Release(n)
-	}
-	return false
-}
-
 // Ask queues for n bytes. They are taken once the ticket is granted. More than
 // the whole budget is granted when nothing else is in use.
 func (b *Budget) Ask(n int64) *Ticket {
