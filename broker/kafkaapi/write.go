@@ -20,8 +20,9 @@ const (
 	flushAt = 64 << 10
 	// chunk is how many bytes of records are in hand at a time for one
 	// connection: what a client that does not read can hold (less, if many do:
-	// see partition.Reader).
-	chunk = 1 << 20
+	// see partition.Reader). It fits into a processor's own cache between the
+	// reading and the sending.
+	chunk = 512 << 10
 	// keepOut is the largest encoding buffer that a connection keeps.
 	keepOut = 64 << 10
 )

@@ -13,6 +13,7 @@ type Buffer struct {
 	// B is the buffer's content, of the length that was asked for.
 	B     []byte
 	refs  atomic.Int32
+	kept  atomic.Int32 // of them, those that keep it
 	class int
 }
 
@@ -61,6 +62,26 @@ func (b *Buffer) Release() {
 		b.B = b.B[:0]
 		pools[b.class].Put(b)
 	}
+}
+
+// Keep makes somebody a user who accounts for the memory that he keeps, and
+// returns how much more that is: nothing where the buffer is kept already, for
+// another part of its content.
+func (b *Buffer) Keep() int64 {
+	b.Retain()
+	if b.kept.Add(1) > 1 {
+		return 0
+	}
+	return int64(cap(b.B))
+}
+
+// Drop takes such a user away, and returns how much less is kept now.
+func (b *Buffer) Drop() (freed int64) {
+	if b.kept.Add(-1) == 0 {
+		freed = int64(cap(b.B))
+	}
+	b.Release()
+	return freed
 }
 
 // classOf returns the smallest class that holds n bytes, -1 above the largest.

@@ -38,6 +38,24 @@ func TestBufferReturnsWithItsLastUser(t *testing.T) {
 	b.Release()
 }
 
+func TestBufferIsKeptOnce(t *testing.T) {
+	b := NewBuffer(1000)
+	size := int64(cap(b.B))
+	if got := b.Keep(); got != size {
+		t.Fatalf("the first to keep it accounts for %d bytes, want %d", got, size)
+	}
+	if got := b.Keep(); got != 0 {
+		t.Fatalf("the second to keep it accounts for %d bytes", got)
+	}
+	b.Release() // who has made it
+	if got := b.Drop(); got != 0 || len(b.B) != 1000 {
+		t.Fatalf("the first to drop it frees %d bytes, and %d are left", got, len(b.B))
+	}
+	if got := b.Drop(); got != size || len(b.B) != 0 {
+		t.Fatalf("the last to drop it frees %d bytes, and %d are left", got, len(b.B))
+	}
+}
+
 func granted(t *Ticket) bool {
 	select {
 	case <-t.Granted():

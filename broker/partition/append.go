@@ -375,21 +375,18 @@ func (p *Partition) remember(x *pending) int64 {
 		return 0
 	}
 	e := tail{info: x.Info, data: x.batch, buffer: x.buffer}
-	if x.buffer == nil || len(x.batch) < cap(x.buffer.B)/2 {
-		// Keeping a large buffer for a small batch would waste the cache.
+	if x.buffer == nil || cap(x.buffer.B)/maxShare > len(x.batch) {
 		e.buffer = memory.NewBuffer(len(x.batch))
+		defer e.buffer.Release()
 		copy(e.buffer.B, x.batch)
 		e.data = e.buffer.B
-	} else {
-		e.buffer.Retain()
 	}
-	e.cost = int64(cap(e.buffer.B)) + tailOverhead
 	p.tails.push(e)
-	return e.cost
+	return e.buffer.Keep() + tailOverhead
 }
 
-// evictOldest lets go of the oldest batch in memory.
-func (p *Partition) evictOldest() {
+// evictOldest lets go of the oldest batch in memory, and returns what it has cost.
+func (p *Partition) evictOldest() int64 {
 	p.mu.Lock()
 	var e tail
 	switch {
@@ -399,9 +396,10 @@ func (p *Partition) evictOldest() {
 		e = p.tails.pop()
 	}
 	p.mu.Unlock()
-	if e.buffer != nil {
-		e.buffer.Release()
+	if e.buffer == nil {
+		return 0
 	}
+	return e.drop()
 }
 
 // clientError wraps err so that it carries a code for the client.

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/storage"
@@ -11,9 +12,11 @@ import (
 type tail struct {
 	info   storage.BatchInfo
 	data   []byte
-	buffer *memory.Buffer // holds data
-	cost   int64
+	buffer *memory.Buffer // holds data, and maybe others of its request
 }
+
+// drop lets go of a batch, and returns what it has cost.
+func (t tail) drop() int64 { return t.buffer.Drop() + tailOverhead }
 
 // tails is the run of a partition's newest batches that are in memory, oldest
 // first and without a gap: a queue in a ring.
@@ -69,52 +72,50 @@ func (t *tails) find(offset int64) (i int, ok bool) {
 // cache bounds the memory that all partitions' tails take together. The oldest
 // batch of all goes first, which is always the oldest of its partition.
 type cache struct {
-	mu    sync.Mutex
 	limit int64
-	used  int64
-	order []cached
+	used  atomic.Int64
+
+	mu    sync.Mutex
+	order []*Partition // one for each batch
 	head  int
 }
 
-type cached struct {
-	p    *Partition
-	cost int64
-}
-
-// tailOverhead is what a batch in the cache costs beside its bytes.
-const tailOverhead = 128
+const (
+	// tailOverhead is what a batch in the cache costs beside its bytes.
+	tailOverhead = 128
+	// maxShare is how much larger than a batch the buffer may be that it is kept
+	// in: that is what a client that does not read can hold for each byte.
+	maxShare = 8
+)
 
 // added notes that p has taken up a batch, and makes room by evicting others.
 // The caller holds no partition's lock.
 func (c *cache) added(p *Partition, cost int64) {
+	c.used.Add(cost)
 	c.mu.Lock()
-	c.used += cost
-	c.order = append(c.order, cached{p, cost})
-	if c.used <= c.limit {
-		c.mu.Unlock()
-		return
+	c.order = append(c.order, p)
+	c.mu.Unlock()
+	for c.used.Load() > c.limit {
+		p := c.oldest()
+		if p == nil {
+			return
+		}
+		c.used.Add(-p.evictOldest())
 	}
-	var buf [8]*Partition
-	evict := buf[:0]
-	for c.used > c.limit && c.head < len(c.order) {
-		e := c.order[c.head]
-		c.order[c.head] = cached{}
-		c.head++
-		c.used -= e.cost
-		evict = append(evict, e.p)
+}
+
+// oldest takes the partition of the oldest batch out of the order.
+func (c *cache) oldest() (p *Partition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.head == len(c.order) {
+		return nil
 	}
+	p, c.order[c.head] = c.order[c.head], nil
+	c.head++
 	if c.head > len(c.order)/2 && c.head > 1024 {
 		c.order = append(c.order[:0], c.order[c.head:]...)
 		c.head = 0
 	}
-	c.mu.Unlock()
-	for _, p := range evict {
-		p.evictOldest()
-	}
-}
-
-func (c *cache) usedBytes() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.used
+	return p
 }

@@ -129,11 +129,11 @@ func (p *Partition) endChange() {
 	p.holds.now = nil
 }
 
-// forgetUpTo lets go of the batches in memory up to offset. The cache counts
-// them until their turn comes. The caller holds the lock.
+// forgetUpTo lets go of the batches in memory up to offset. The caller holds the
+// lock.
 func (p *Partition) forgetUpTo(offset int64) {
 	for p.tails.n > 0 && p.tails.at(0).info.BaseOffset <= offset {
-		p.tails.pop().buffer.Release()
+		p.m.cache.used.Add(-p.tails.pop().drop())
 		p.forgotten++
 	}
 }

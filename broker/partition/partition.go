@@ -228,7 +228,7 @@ func (p *Partition) retire() {
 	p.gone = true
 	fire := p.takeWatchers()
 	for p.tails.n > 0 {
-		p.tails.pop().buffer.Release()
+		p.m.cache.used.Add(-p.tails.pop().drop())
 	}
 	p.mu.Unlock()
 	for _, w := range fire {

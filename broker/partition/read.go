@@ -24,7 +24,8 @@ type Plan struct {
 	// last stable offset.
 	Aborted []AbortedTxn
 
-	hold *hold // in a compacted topic; see Release
+	hold  *hold // in a compacted topic; see Release
+	first int32 // bytes of the first batch
 }
 
 // Plan returns what can be read from offset on: whole batches up to maxBytes,
@@ -90,7 +91,7 @@ func (p *Partition) plan(offset int64, epoch int32, maxBytes int, oneAtLeast, co
 			return false
 		}
 		if first {
-			plan.Base = i.BaseOffset
+			plan.Base, plan.first = i.BaseOffset, i.Size
 		}
 		plan.Bytes += int(i.Size)
 		plan.Next = i.LastOffset + 1
@@ -147,10 +148,11 @@ type Reader struct {
 	next  int64
 	check checker
 	plan  Plan
+	size  int32 // of the batch before: most likely, of the next one too
 
 	held  []*memory.Buffer
 	bufs  [][]byte
-	bytes int64 // in bufs
+	bytes int64 // of memory for bufs
 }
 
 // What readers hold is memory that clients decide over: it lasts until they have
@@ -166,7 +168,7 @@ const (
 func NewReader(plan Plan) *Reader {
 	return &Reader{
 		p: plan.Partition, pos: storage.Position{Base: plan.Base}, left: plan.Bytes, next: plan.Next,
-		check: checker{base: plan.Base}, plan: plan,
+		check: checker{base: plan.Base}, plan: plan, size: plan.first,
 	}
 }
 
@@ -192,15 +194,14 @@ func (r *Reader) Next(max int) ([][]byte, error) {
 			return nil, err
 		}
 	}
+	r.p.m.reading.Add(r.bytes)
 	r.plan.readUpTo(r.check.base, r.left <= 0)
 	// The log may have changed since the plan was made. What was announced must
 	// be what is sent, to the byte, and end with the batch that it should.
 	if r.left < 0 || r.left == 0 && (r.check.base != r.next || r.check.at != 0) {
 		return nil, fmt.Errorf("the log of %s changed before offset %d while it was sent: %w", r.p.id, r.next, storage.ErrOutOfRange)
 	}
-	r.bytes = int64(before - r.left)
-	r.p.m.reading.Add(r.bytes)
-	r.p.m.stats.fetched.Add(r.bytes)
+	r.p.m.stats.fetched.Add(int64(before - r.left))
 	return r.bufs, nil
 }
 
@@ -229,6 +230,7 @@ func (r *Reader) fromMemory(max int) bool {
 	for n := 0; i < p.tails.n && r.left > 0 && n < max; i++ {
 		e := p.tails.at(i)
 		e.buffer.Retain()
+		r.bytes += int64(cap(e.buffer.B)) // also where it is shared: rather too much
 		r.held = append(r.held, e.buffer)
 		r.bufs = append(r.bufs, e.data)
 		n += len(e.data)
@@ -241,7 +243,7 @@ func (r *Reader) fromMemory(max int) bool {
 }
 
 func (r *Reader) fromStore(max int) error {
-	buf := memory.NewBuffer(min(max, r.left))
+	buf := memory.NewBuffer(r.piece(max))
 	n, err := r.p.m.log.Read(r.p.id, r.pos, buf.B)
 	var bad *storage.CorruptError
 	if errors.As(err, &bad) {
@@ -260,10 +262,27 @@ func (r *Reader) fromStore(max int) error {
 		return fmt.Errorf("read %s-%d at %d: %w", r.p.topic.Load().Name, r.p.id.Index, r.pos.Base, err)
 	}
 	r.left -= n
+	r.bytes = int64(n)
 	r.pos = r.check.position()
+	if size := r.check.last.Skip; size > 0 {
+		r.size = size
+	}
 	r.held = append(r.held, buf)
 	r.bufs = append(r.bufs, buf.B)
 	return nil
+}
+
+// piece is how much to read. It ends with a batch if batches are all of one size,
+// as those of a busy producer are: one that is cut is read and checked twice.
+func (r *Reader) piece(max int) int {
+	n, at, size := min(max, r.left), int(r.check.at), int(r.size)
+	if at >= kafka.BatchHeaderSize {
+		size = int(r.check.size)
+	}
+	if n < r.left && size > 0 && at+n > size {
+		n -= (at + n) % size
+	}
+	return n
 }
 
 // checker follows batches through a stream of bytes that is cut anywhere, so

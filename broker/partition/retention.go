@@ -161,6 +161,6 @@ func (m *Manager) Stats() Stats {
 		Batches: m.stats.batches.Load(), Bytes: m.stats.bytes.Load(), Fetched: m.stats.fetched.Load(), NoSpace: m.stats.noSpace.Load(),
 		Refused: m.stats.refused.Load(), Duplicates: m.stats.duplicates.Load(),
 		Corrupt: m.stats.corrupt.Load(), Trimmed: m.stats.trimmed.Load(),
-		CacheBytes: m.cache.usedBytes(), Partitions: n,
+		CacheBytes: m.cache.used.Load(), Partitions: n,
 	}
 }

@@ -92,9 +92,10 @@ func TestFlags(t *testing.T) {
 func TestSummaryCountsRounds(t *testing.T) {
 	s := newSummary("x", 5)
 	h := &checker.History{
-		Sends:  []checker.Send{{Outcome: checker.OK}, {Outcome: checker.Failed}, {Outcome: checker.Unknown}},
-		Txns:   []checker.Txn{{Outcome: checker.OK}, {Outcome: checker.Failed}},
-		Polls:  []checker.Poll{{Records: make([]checker.Record, 4)}},
+		Sends:    []checker.Send{{Outcome: checker.OK}, {Outcome: checker.Failed}, {Outcome: checker.Unknown}, {Outcome: checker.OK, Put: &checker.Put{}}},
+		Txns:     []checker.Txn{{Outcome: checker.OK}, {Outcome: checker.Failed}},
+		Polls:    []checker.Poll{{Records: make([]checker.Record, 4)}, {Records: make([]checker.Record, 1), Shard: &checker.ShardRead{Ended: true}}},
+		Listings: make([]checker.Listing, 3), Reshards: []checker.Reshard{{Outcome: checker.OK}, {}},
 		Events: []checker.Event{{What: "kill"}, {What: "grow: t has 4"}, {What: "boom", Crash: true}},
 	}
 	found := &checker.Findings{Count: map[checker.Anomaly]int{checker.LostWrite: 2}}
@@ -103,8 +104,10 @@ func TestSummaryCountsRounds(t *testing.T) {
 	var out bytes.Buffer
 	s.print(&out)
 	for _, want := range []string{
-		"seed                    5\n", "rounds                  2\n", "  acknowledged          2\n", "  refused               2\n", "  unknown               2\n",
-		"transactions committed  2\n", "records polled          8\n", "disturbed by grow       2\n", "findings                4\n", "  lost-write            4\n",
+		"seed                    5\n", "rounds                  2\n", "  acknowledged          4\n", "  refused               2\n", "  unknown               2\n",
+		"transactions committed  2\n", "records polled          10\n", "disturbed by grow       2\n", "findings                4\n", "  lost-write            4\n",
+		"put through Kinesis     2\n", "  acknowledged by it    2\n", "reads through Kinesis   2\n", "  records shown         2\n", "shard ends read         2\n",
+		"shards listed           6\n", "reshards acknowledged   2\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())

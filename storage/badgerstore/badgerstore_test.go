@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 	}{
 		{"os", Options{}},
 		{"always", Options{SyncAlways: true}},
-		{"small", Options{MemtableBytes: 256 << 10, ValueLogFileBytes: 12 << 20, MaxGroupBatches: 7, MaxGroupBytes: 64 << 10}},
+		{"small", Options{MemtableBytes: 256 << 10, ValueLogFileBytes: 12 << 20, MaxGroupBatches: 7, MaxGroupBytes: 64 << 10, PlacesBytes: 4 << 10}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			storagetest.Run(t, storagetest.Factory{

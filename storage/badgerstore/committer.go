@@ -531,6 +531,7 @@ func (s *Store) apply(o *outcome) {
 	case changeDrop:
 		for _, id := range ch.drop {
 			if p := s.removePartition(id); p != nil {
+				s.places.forget(p)
 				p.mu.RLock()
 				bytes, batches := p.size()
 				p.mu.RUnlock()

@@ -288,6 +288,9 @@ func TestCorruptBatch(t *testing.T) {
 			corruptFile(t, filepath.Join(o.Dir, logName), data(7), shift)
 			for round := range 3 {
 				s = mustOpen(t, o)
+				if round == 1 {
+					listed(t, s, fp) // so that their places are known
+				}
 				dst := make([]byte, 100*size)
 				got, err := s.Log().Read(fp, storage.Position{Base: 3}, dst)
 				var ce *storage.CorruptError

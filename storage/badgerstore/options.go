@@ -54,6 +54,10 @@ type Options struct {
 	// ones are kept beside their keys. Default: 512.
 	InlineBytes int64
 
+	// PlacesBytes is the memory for where batches lie, as far as listings have
+	// found that lately; a batch takes 32 bytes. Default: 16 MB.
+	PlacesBytes int64
+
 	// CollectShare is the share of its time that the collector of disk space
 	// may work while the disk is not short of it. Default: 0.25.
 	CollectShare float64
@@ -81,6 +85,7 @@ const (
 	defaultStateBytes      = 16 << 20
 	defaultMemtableBytes   = 8 << 20
 	defaultInlineBytes     = 512
+	defaultPlacesBytes     = 16 << 20
 	defaultCollectShare    = 0.25
 
 	minValueLogFile = 16 << 20
@@ -117,6 +122,7 @@ func (o Options) withDefaults(diskBytes int64) (Options, error) {
 	setDefault(&o.StateBytes, defaultStateBytes)
 	setDefault(&o.MemtableBytes, defaultMemtableBytes)
 	setDefault(&o.InlineBytes, defaultInlineBytes)
+	setDefault(&o.PlacesBytes, defaultPlacesBytes)
 	setDefault(&o.CollectShare, defaultCollectShare)
 	if o.CommitsInFlight == 0 {
 		o.CommitsInFlight = defaultInFlight
@@ -136,6 +142,7 @@ func (o Options) withDefaults(diskBytes int64) (Options, error) {
 		"MaxGroupBytes": o.MaxGroupBytes, "MaxGroupBatches": int64(o.MaxGroupBatches),
 		"CommitsInFlight": int64(o.CommitsInFlight), "StateBytes": o.StateBytes,
 		"MemtableBytes": o.MemtableBytes - 64<<10 + 1, "InlineBytes": o.InlineBytes,
+		"PlacesBytes": o.PlacesBytes,
 		"a tenth of MemtableBytes less InlineBytes": o.MemtableBytes/10 - o.InlineBytes,
 	} {
 		if v <= 0 {

@@ -21,6 +21,7 @@ type partition struct {
 	created uint64
 	staged  staged
 	stubs   atomic.Bool // there may be some
+	runs    []*run      // what is known of where batches lie, in order; places.mu guards it
 
 	// trim lets one Trim at a time look for its cut.
 	trim sync.Mutex

@@ -138,6 +138,7 @@ func (s *Store) replaceStep(p *partition, edits []storage.Edit) error {
 	}
 	p.beginStep(offsetRange{edits[0].Old.BaseOffset, edits[len(edits)-1].Old.LastOffset})
 	defer p.endStep()
+	s.places.forget(p)
 	return s.do(&change{kind: changeReplace, partition: p.id, replace: r})
 }
 

@@ -26,6 +26,7 @@ type Stats struct {
 	Refused       uint64 // appends refused for another reason
 	CorruptReads  uint64
 	DeletedKeys   uint64 // by the removal of trimmed, dropped and compacted data
+	PlacedReads   uint64 // batches that were read where a listing had found them
 	ReplacedBytes uint64 // of batches written by compaction
 	CollectorRuns uint64 // value log files given back
 	Reclaimed     uint64 // bytes that this returned to the disk, rewritten ones deducted
@@ -37,7 +38,7 @@ type counters struct {
 	latency                                 [len(CommitBounds) + 1]atomic.Uint64
 	latencyNanos, lastGroup, freed          atomic.Int64
 	noSpace, refused, corrupt, deleted      atomic.Uint64
-	replaced                                atomic.Uint64
+	replaced, placed                        atomic.Uint64
 	collected, reclaimed                    atomic.Uint64
 }
 
@@ -76,7 +77,7 @@ func (s *Store) Stats() Stats {
 		Batches: c.batches.Load(), BatchBytes: c.bytes.Load(),
 		CommitSeconds: time.Duration(c.latencyNanos.Load()).Seconds(),
 		NoSpace:       c.noSpace.Load(), Refused: c.refused.Load(), CorruptReads: c.corrupt.Load(),
-		ReplacedBytes: c.replaced.Load(), DeletedKeys: c.deleted.Load(), CollectorRuns: c.collected.Load(), Reclaimed: c.reclaimed.Load(),
+		ReplacedBytes: c.replaced.Load(), DeletedKeys: c.deleted.Load(), PlacedReads: c.placed.Load(), CollectorRuns: c.collected.Load(), Reclaimed: c.reclaimed.Load(),
 		LiveBytes: s.liveBytes.Load(),
 	}
 	for i := range c.latency {

@@ -48,6 +48,8 @@ type Store struct {
 	metaDir *syncedDir
 
 	queue     *queue
+	places    *places
+	values    *valueFiles
 	states    *states
 	reaper    *reaper
 	collector *collector
@@ -119,6 +121,8 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	s.mu.partitions = map[storage.Partition]*partition{}
 	s.reaper, s.collector = newReaper(s), newCollector(s)
 	s.writeback = newWriteback(s)
+	s.places = &places{limit: opts.PlacesBytes}
+	s.values = newValueFiles(filepath.Join(dir.path, logName), !opts.TrustDisk)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.bounded(func() error { return s.closeDatabases(false) }))
@@ -417,6 +421,7 @@ func (s *Store) finish() error {
 	s.alive.Lock()
 	s.closed = true
 	s.alive.Unlock()
+	s.values.close()
 	err := s.closeDatabases(s.failure() == nil)
 	s.collector.ended()
 	s.collects.Wait()

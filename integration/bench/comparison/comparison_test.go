@@ -122,3 +122,43 @@ func TestCostlyGeneratorIsTold(t *testing.T) {
 		t.Errorf("doubts: %s", doubts)
 	}
 }
+
+func TestPercentilesNeedEnoughToSpeakOf(t *testing.T) {
+	latencies := make([]time.Duration, 1000)
+	for i := range latencies {
+		latencies[len(latencies)-1-i] = time.Duration(i) * time.Millisecond
+	}
+	all, err := Percentiles("s", latencies, P50, P99, P999)
+	if err != nil || fmt.Sprint(all) != "[{s p50 ms 499 2 0} {s p99 ms 989 2 0} {s p99.9 ms 998 2 0}]" {
+		t.Errorf("%v, %v", all, err)
+	}
+	if _, err := Percentiles("s", latencies[:999], P50, P999); err == nil || !strings.Contains(err.Error(), "999 latencies were measured, at least 1000 are needed for p99.9") {
+		t.Errorf("too few: %v", err)
+	}
+}
+
+// A gap is told once, and only where the system may have gaps.
+func TestGapsAreTold(t *testing.T) {
+	r := results{systems: []*System{{Name: "one"}}}
+	r.lacks("one", "fan-out", ErrNotServed)
+	r.lacks("one", "fan-out", fmt.Errorf("%w: request 2", ErrNotServed))
+	if doubts := r.doubts(); len(doubts) != 1 || doubts[0] != "one, fan-out: not measured: not served" {
+		t.Errorf("doubts: %q", doubts)
+	}
+	s := &Suite{
+		Config:    &Config{Dir: t.TempDir(), Rounds: 1},
+		First:     func(context.Context, *Server) error { return nil },
+		DiskBytes: func() int64 { return 0 },
+		Scenarios: []Scenario{{Name: "any", Run: func(context.Context, *Server, time.Duration) ([]Metric, error) {
+			return nil, fmt.Errorf("%w: no such action", ErrNotServed)
+		}}},
+	}
+	for _, gaps := range []bool{true, false} {
+		s.Systems = []*System{{Name: "sleeper", Gaps: gaps, Command: func(*Server) ([]string, []string) { return []string{"sleep", "60"}, nil }}}
+		r := results{systems: s.Systems}
+		err := s.runAll(t.Context(), &r)
+		if gaps && (err != nil || len(r.unserved) != 1) || !gaps && !errors.Is(err, ErrNotServed) {
+			t.Errorf("may have gaps: %v; %v, %v", gaps, err, r.unserved)
+		}
+	}
+}

@@ -104,12 +104,13 @@ func (c *Config) Observe(ctx context.Context, s *Server, counter *atomic.Int64, 
 	return NewInterval(end-start, before, after), nil
 }
 
-// Percentiles makes the metrics of a latency scenario, in milliseconds: each of
-// the quantiles is named, as in "p99", with its fraction.
+// Percentiles makes the metrics of a latency scenario, in milliseconds. It fails
+// where too few were measured to speak of one of them.
 func Percentiles(scenario string, latencies []time.Duration, wanted ...Quantile) ([]Metric, error) {
-	const enough = 100 // below it a 99th percentile says nothing
-	if len(latencies) < enough {
-		return nil, fmt.Errorf("%s: only %d latencies were measured, at least %d are needed", scenario, len(latencies), enough)
+	for _, q := range wanted {
+		if len(latencies) < q.Needs {
+			return nil, fmt.Errorf("%s: only %d latencies were measured, at least %d are needed for %s", scenario, len(latencies), q.Needs, q.Name)
+		}
 	}
 	slices.Sort(latencies)
 	var all []Metric
@@ -120,16 +121,18 @@ func Percentiles(scenario string, latencies []time.Duration, wanted ...Quantile)
 	return all, nil
 }
 
-// Quantile is a name and what part of all it stands above.
+// Quantile is a name, what part of all it stands above, and how many there must
+// be for it to say something.
 type Quantile struct {
-	Name string
-	Of   float64
+	Name  string
+	Of    float64
+	Needs int
 }
 
 var (
-	P50  = Quantile{"p50", 0.50}
-	P99  = Quantile{"p99", 0.99}
-	P999 = Quantile{"p99.9", 0.999}
+	P50  = Quantile{"p50", 0.50, 10}
+	P99  = Quantile{"p99", 0.99, 100}
+	P999 = Quantile{"p99.9", 0.999, 1000}
 )
 
 // StartMetric is the row of a start.

@@ -72,11 +72,10 @@ func (l load) metrics(title string, done comparison.Interval, latencies []time.D
 		comparison.Figure(title, "MB/s", done.PerSecond()*float64(l.recordBytes)/1e6, 1, comparison.ForComparison),
 	}
 	// A slow server answers too few requests to speak of a 99th percentile.
-	if p50, err := comparison.Percentiles(title, latencies, comparison.P50); err == nil {
-		all = append(all, p50...)
-	}
-	if p99, err := comparison.Percentiles(title, latencies, comparison.P99); err == nil {
-		all = append(all, p99...)
+	for _, q := range []comparison.Quantile{comparison.P50, comparison.P99} {
+		if metric, err := comparison.Percentiles(title, latencies, q); err == nil {
+			all = append(all, metric...)
+		}
 	}
 	return append(all, done.CPUMetrics(title, "Mrec", 1e6, 2)...)
 }

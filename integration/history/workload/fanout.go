@@ -61,8 +61,11 @@ func (p *position) subscribe(ctx context.Context, consumer string) (ended bool) 
 	ctx, cancel := context.WithTimeout(ctx, between(p.rand, time.Second, 20*time.Second))
 	defer cancel()
 	in := &kinesis.SubscribeToShardInput{ConsumerARN: &consumer, ShardId: shardID(p.shard), StartingPosition: p.from()}
+	// A client of its own: in this version of the SDK, the sessions of a client
+	// decode their events into one buffer.
+	api := kinesis.New(p.f.api.Options())
 	start := p.f.r.rec.now()
-	out, err := p.f.api.SubscribeToShard(ctx, in)
+	out, err := api.SubscribeToShard(ctx, in)
 	if err != nil {
 		return false
 	}

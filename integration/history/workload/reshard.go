@@ -18,7 +18,8 @@ import (
 const mostOpen = 6
 
 // reshard changes a stream: its shards, or how long it keeps records. Where the
-// broker may be killed, every other time it is killed meanwhile.
+// broker may be killed, every other time it is killed meanwhile, or while the
+// stream is still to change; but not before one reshard of the round is done.
 func (r *round) reshard(ctx context.Context, rnd *rand.Rand, what Disturbance) (string, error) {
 	s := r.streams[rnd.IntN(len(r.streams))]
 	api, done := r.api(rnd.IntN(2) == 0)
@@ -34,8 +35,8 @@ func (r *round) reshard(ctx context.Context, rnd *rand.Rand, what Disturbance) (
 		return fmt.Sprintf("%s: %s has had its shards", what, s.name), nil
 	}
 	told := op.String()
-	if !slices.Contains(r.Disturb, Kill) || !r.sys.Ours() || rnd.IntN(2) == 0 {
-		r.call(ctx, call, op)
+	if !slices.Contains(r.Disturb, Kill) || !r.sys.Ours() || !r.resharded || rnd.IntN(2) == 0 {
+		r.resharded = r.call(ctx, call, op) == checker.OK || r.resharded
 		return fmt.Sprintf("%s: %s", what, told), nil
 	}
 	ended := make(chan struct{})
@@ -43,7 +44,7 @@ func (r *round) reshard(ctx context.Context, rnd *rand.Rand, what Disturbance) (
 		defer close(ended)
 		r.call(ctx, call, op)
 	}()
-	wait(ctx, between(rnd, 0, 40*time.Millisecond))
+	wait(ctx, between(rnd, 0, []time.Duration{10, 50, 500}[rnd.IntN(3)]*time.Millisecond))
 	r.inspect()
 	r.sys.Kill()
 	<-ended
@@ -51,7 +52,7 @@ func (r *round) reshard(ctx context.Context, rnd *rand.Rand, what Disturbance) (
 }
 
 // call asks for a reshard and notes the answer.
-func (r *round) call(ctx context.Context, call func(context.Context) error, op checker.Reshard) {
+func (r *round) call(ctx context.Context, call func(context.Context) error, op checker.Reshard) checker.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
 	op.Start = r.rec.now()
@@ -64,6 +65,7 @@ func (r *round) call(ctx context.Context, call func(context.Context) error, op c
 		op.Outcome = checker.Failed
 	}
 	r.rec.reshard(op)
+	return op.Outcome
 }
 
 // plan chooses what to ask for; nothing when the stream has had enough shards.

@@ -59,6 +59,7 @@ type round struct {
 	log, short, keyed, out *topic
 	topics                 []*topic // those that exist
 	streams                []*stream
+	resharded              bool // a reshard was acknowledged; the nemesis's
 
 	// loading ends when nothing more is to be sent, reading when nothing more
 	// is to be read.
