@@ -116,6 +116,9 @@ func (c *Command) Wait(t testing.TB, within time.Duration) int {
 	}
 }
 
+// Exited is closed when the program has ended.
+func (c *Command) Exited() <-chan struct{} { return c.p.exited }
+
 // Signal sends the program a signal.
 func (c *Command) Signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()

@@ -1,6 +1,6 @@
 // Package kinesisjava drives the built binary's Kinesis API with Java clients:
-// the AWS SDK for Java v2, which speaks CBOR and HTTP/2, and applications of the
-// Kinesis Client Library 3.
+// the AWS SDK for Java v2, which speaks CBOR and HTTP/2, applications of the Kinesis
+// Client Library 3 and of the Kinesis Producer Library, and Apache Flink.
 package kinesisjava
 
 import (
@@ -33,34 +33,45 @@ func kclRecords() int {
 	return 6000
 }
 
+// compiled are the projects whose classes are those of their sources.
 var compiled struct {
 	sync.Mutex
-	done bool
+	dirs map[string]bool
 }
 
-// java makes a command of one of the classes in testdata, with the jars of
-// pom.xml beside them.
+// java makes a command of one of the classes of testdata/kinesis-java.
 func java(t testing.TB, class string, args ...string) *exec.Cmd {
 	t.Helper()
+	return javaOf(t, "testdata/kinesis-java", []string{"-Xmx256m"}, class, args...)
+}
+
+// javaOf makes a command of a class of a project, with the jars that its pom.xml
+// names.
+func javaOf(t testing.TB, project string, options []string, class string, args ...string) *exec.Cmd {
+	t.Helper()
 	program, mvn, javac := harness.NeedTool(t, "java"), harness.NeedTool(t, "mvn"), harness.NeedTool(t, "javac")
-	dir := harness.Project(t, "testdata/kinesis-java", "pom.xml")
+	dir := harness.Project(t, project, "pom.xml")
 	lib, classes := filepath.Join(dir, "lib"), filepath.Join(dir, "classes")
 	harness.Installed(t, dir, exec.Command(mvn, "-q", "-B", "-f", filepath.Join(dir, "pom.xml"),
 		"dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+lib))
 	jars := filepath.Join(lib, "*")
 	compiled.Lock()
 	defer compiled.Unlock()
-	if !compiled.done {
+	if !compiled.dirs[dir] {
 		sources, err := filepath.Glob(filepath.Join(dir, "*.java"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		harness.MustRun(t, takes, exec.Command(javac, append([]string{"-nowarn", "-cp", jars, "-d", classes}, sources...)...))
-		compiled.done = true
+		if compiled.dirs == nil {
+			compiled.dirs = map[string]bool{}
+		}
+		compiled.dirs[dir] = true
 	}
-	// A short life on a small machine: no second compiler, no large heap.
-	cmd := exec.Command(program, append([]string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classes + string(os.PathListSeparator) + jars, class}, args...)...)
+	// A short life on a small machine: no second compiler.
+	line := append([]string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		"-cp", classes + string(os.PathListSeparator) + jars}, options...)
+	cmd := exec.Command(program, append(append(line, class), args...)...)
 	cmd.Env = append(cmd.Environ(), harness.AWSEnviron()...)
 	return cmd
 }
