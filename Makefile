@@ -19,11 +19,15 @@ BENCH     ?= .
 COUNT     ?= 1
 BENCHTIME ?= 1s
 PKG       ?= ./...
-# make bench-compare: flags of integration/bench/compare (-h lists them).
+# make bench-compare, bench-compare-kinesis: flags of integration/bench/compare and
+# integration/bench/kinesis (-h lists them).
 COMPARE ?=
 # make test-kgo: which of kgo's tests, and how many records its chains of consumers move.
 KGO     ?= .
 RECORDS ?= 100000
+# make test-kinesis: how many records an application of the Kinesis Client Library processes, and which tests.
+KCL_RECORDS ?= 100000
+KINESIS     ?= .
 # make check-history: how long, which choices, and further flags of
 # integration/history (-h lists them).
 MINUTES ?= 2
@@ -83,6 +87,11 @@ test-kgo: build-race ## All tests of franz-go's client package against the built
 	STREAMWEIR_BIN='$(CURDIR)/bin/streamweir-race' STREAMWEIR_TEST_KGO='$(KGO)' STREAMWEIR_TEST_KGO_RECORDS='$(RECORDS)' \
 	  go test -count=1 -v -timeout 90m ./integration/kgo
 
+.PHONY: test-kinesis
+test-kinesis: deps build-race ## The tests with Kinesis clients at full size (KINESIS=regexp KCL_RECORDS=100000)
+	STREAMWEIR_BIN='$(CURDIR)/bin/streamweir-race' STREAMWEIR_TEST_KCL_RECORDS='$(KCL_RECORDS)' \
+	  go test -count=1 -v -timeout 60m -run '$(KINESIS)' ./integration/kinesis ./integration/kinesisjava
+
 .PHONY: bench
 bench: ## Go benchmarks with bytes and allocations (BENCH=regexp COUNT=n BENCHTIME=1s PKG=./...)
 	@scripts/bench.sh '$(BENCH)' '$(COUNT)' '$(BENCHTIME)' '$(PKG)'
@@ -92,6 +101,13 @@ bench-compare: build ## Streamweir beside Apache Kafka and kfake, one table (COM
 	@scripts/deps.sh java
 	@$(BUILD) -o bin/bench-compare ./integration/bench/compare
 	@exec bin/bench-compare $(COMPARE)
+
+.PHONY: bench-compare-kinesis
+bench-compare-kinesis: build ## The Kinesis API beside kinesalite and kinesis-local, one table (COMPARE="-h")
+	@scripts/deps.sh node
+	@scripts/kinesis-emulators.sh bin/kinesis-emulators
+	@$(BUILD) -o bin/bench-compare-kinesis ./integration/bench/kinesis
+	@exec bin/bench-compare-kinesis -emulators bin/kinesis-emulators $(COMPARE)
 
 .PHONY: check-history
 check-history: build ## Search a history of clients and faults for broken promises (MINUTES=60 SEED=1 HISTORY="-h")

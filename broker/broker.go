@@ -44,6 +44,9 @@ type Core struct {
 
 // Open starts a broker on a store. The caller closes the store after the core.
 func Open(store storage.Store, cfg *config.Config, log *zap.Logger) (*Core, error) {
+	if err := claim(store.Meta(), cfg.NodeID, cfg.DataDir); err != nil {
+		return nil, err
+	}
 	topics, err := topic.Open(store.Meta(), cfg, topic.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("open the catalogue of topics: %w", err)

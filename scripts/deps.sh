@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, or says what is missing and what to type.
 #
-#   scripts/deps.sh [build|kcat|java]...     default: all of them
+#   scripts/deps.sh [build|kcat|java|node]...     default: all but node
 #
 #   build   make, git and a C compiler (the race detector links with one)
 #   kcat    the librdkafka client of the integration tests, and strace, with which
 #           they make system calls fail
 #   java    a JDK and Maven, and Apache Kafka's own jars, for tests with the Java
 #           clients and Kafka Streams and for the comparison with Apache Kafka
+#   node    Node.js and npm, for the comparison with Kinesis emulators
 #
 # Only Go itself must be there before. On Debian and Ubuntu, as root or with a
 # sudo that asks nothing, the rest is installed; elsewhere it is named.
@@ -56,8 +57,12 @@ missing_packages() {
           echo "default-jdk-headless|openjdk|a JDK (java and javac), version $java_wanted or newer"
         have mvn || echo "maven|maven|Maven"
         ;;
+      node)
+        have node || echo "nodejs|node|Node.js"
+        have npm || echo "npm|node|npm"
+        ;;
       *)
-        echo "deps: unknown part \"$part\"; known are build, kcat and java" >&2
+        echo "deps: unknown part \"$part\"; known are build, kcat, java and node" >&2
         return 2
         ;;
     esac

@@ -16,6 +16,8 @@ var (
 	ErrTerm = errors.New("an append before this one failed")
 	// ErrOutOfRange says that the log has no such batch.
 	ErrOutOfRange = errors.New("offset out of range")
+	// ErrBusy refuses what would have to wait. It may be tried again.
+	ErrBusy = errors.New("the store is busy")
 	// ErrClosed says that the store is closed.
 	ErrClosed = errors.New("the store is closed")
 	// ErrVersion refuses a data directory that a newer release has written.

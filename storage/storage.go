@@ -192,8 +192,14 @@ type Log interface {
 
 	// SaveState keeps a derived state of the partition under a name, in place
 	// of the one before. It need not be durable when it returns; a state may be
-	// lost or be old after a crash, but is never torn.
+	// lost or be old after a crash, but is never torn. Where too much of states is
+	// on its way it waits until there is room, which appends that are reported
+	// make: so it must not be called by Append.Done, nor with a lock that
+	// Append.Done takes.
 	SaveState(p Partition, name string, s State) error
+	// TrySaveState is SaveState for where nothing may wait: ErrBusy where that
+	// would, and the state before stays.
+	TrySaveState(p Partition, name string, s State) error
 	// LoadState returns the state kept under name; ok is false for none.
 	LoadState(p Partition, name string) (s State, ok bool, err error)
 }

@@ -46,6 +46,7 @@ type Config struct {
 	MaxConnectionsPerIPOverrides string `config:"max.connections.per.ip.overrides"`
 	ConnectionsMaxIdleMs         int64  `config:"connections.max.idle.ms"`
 	ConnectionMaxInFlight        int32  `config:"connection.max.in.flight.requests"`
+	ConnectionMaxInFlightBytes   int64  `config:"connection.max.in.flight.bytes"`
 	FetchMaxBytes                int32  `config:"fetch.max.bytes"`
 	FetchSessionCacheSlots       int32  `config:"max.incremental.fetch.session.cache.slots"`
 

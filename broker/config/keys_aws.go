@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 )
@@ -21,7 +22,7 @@ func awsKeys() []Key {
 		{Name: "aws.request.max.bytes", Type: Int, Default: "16777216", Unit: "bytes", Check: Between(1024, 1<<30), Ours: true,
 			Doc: "The largest body of a request to the AWS APIs; a larger one is answered with status 413. The default holds the largest PutRecords: 10 MiB in base64 and 500 keys."},
 		{Name: "aws.queued.max.bytes", Type: Long, Default: "268435456", Unit: "bytes", Check: AtLeast(mib), Ours: true,
-			Doc: "Memory for the bodies of all requests and responses of the AWS APIs together, half for each. When it is used up, requests wait."},
+			Doc: "Memory for the bodies of all requests of the AWS APIs and for the records of all answers and events, half for each. When it is used up, requests wait, and answers and events have one record each."},
 		{Name: "aws.max.connections", Type: Int, Default: "10000", Check: Between(1, maxInt), Ours: true,
 			Doc: "The most connections to aws.addr at a time. Further ones are closed at once."},
 		{Name: "aws.max.requests", Type: Int, Default: "10000", Check: Between(1, maxInt), Ours: true,
@@ -38,4 +39,18 @@ func matching(pattern, what string) Check {
 		}
 		return nil
 	})
+}
+
+// awsProblems looks for what is wrong between the settings of the AWS APIs.
+func (c *Config) awsProblems(add func(err error, settings ...string)) {
+	if c.AWSAddr != "" {
+		c.addressProblems("aws.addr", c.AWSAddr, add)
+	}
+	if (c.AWSTLSCertificateFile == "") != (c.AWSTLSKeyFile == "") {
+		add(errors.New("aws.tls.certificate.file and aws.tls.key.file must be given together"), "aws.tls.certificate.file", "aws.tls.key.file")
+	}
+	if c.AWSQueuedMaxBytes < 4*int64(c.AWSRequestMaxBytes) {
+		add(fmt.Errorf("aws.queued.max.bytes (%d) is below four times aws.request.max.bytes (%d): a few large requests would hold up all others; raise the one or lower the other",
+			c.AWSQueuedMaxBytes, c.AWSRequestMaxBytes), "aws.queued.max.bytes", "aws.request.max.bytes")
+	}
 }

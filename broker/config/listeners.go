@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,24 +39,74 @@ func (c *Config) ListenerSpecs() ([]Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	ls, err := parseListeners("listeners", c.Listeners, protocols)
-	if err != nil {
+	ls, errs := parseListeners("listeners", c.Listeners, protocols)
+	if len(c.Listeners) == 0 {
+		errs = append(errs, fmt.Errorf("listeners is empty: give at least one, like PLAINTEXT://127.0.0.1:9092"))
+	}
+	for i, l := range ls {
+		if l.Protocol != Plaintext {
+			errs = append(errs, fmt.Errorf("listener %s: the security protocol %s is not served yet: use PLAINTEXT", l.Name, l.Protocol))
+		}
+		for _, other := range ls[:i] {
+			if l.clashes(other.Host, other.Port) {
+				errs = append(errs, fmt.Errorf("listeners %s and %s both use port %d: give each its own", other, l, l.Port))
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if len(ls) == 0 {
-		return nil, fmt.Errorf("listeners is empty: give at least one, like PLAINTEXT://127.0.0.1:9092")
-	}
-	ports := map[string]string{}
-	for _, l := range ls {
-		if l.Protocol != Plaintext {
-			return nil, fmt.Errorf("listener %s: the security protocol %s is not served yet: use PLAINTEXT", l.Name, l.Protocol)
-		}
-		if other, taken := ports[l.Addr()]; taken && l.Port != 0 {
-			return nil, fmt.Errorf("listeners %s and %s both use %s: give each its own port", other, l.Name, l.Addr())
-		}
-		ports[l.Addr()] = l.Name
-	}
 	return ls, nil
+}
+
+// clashes says whether the listener cannot stand beside one on host and port:
+// they have a port in common, and not two different addresses.
+func (l Listener) clashes(host string, port int) bool {
+	if l.Port == 0 || l.Port != port {
+		return false
+	}
+	one, two := net.ParseIP(l.Host), net.ParseIP(host)
+	return one == nil || two == nil || anyAddress(l.Host) || anyAddress(host) || one.Equal(two)
+}
+
+// listenerProblems adds what is wrong with the addresses.
+func (c *Config) listenerProblems(add func(err error, settings ...string)) {
+	_, err := c.ListenerSpecs()
+	add(err, "listeners", "listener.security.protocol.map")
+	if _, e := c.advertised(); e != nil {
+		add(e, "advertised.listeners", "listener.security.protocol.map")
+	} else if err == nil {
+		_, e := c.AdvertisedSpecs()
+		add(e, "advertised.listeners", "listeners")
+	}
+	c.addressProblems("admin.listener", c.AdminListener, add)
+}
+
+// addressProblems looks for what is wrong with the address of another setting:
+// its form, and that it stands beside the listeners.
+func (c *Config) addressProblems(name, addr string, add func(err error, settings ...string)) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		add(fmt.Errorf("%s: %q is not of the form HOST:PORT", name, addr), name)
+		return
+	}
+	n, err := parsePort(port)
+	if err != nil {
+		add(fmt.Errorf("%s: the port of %q must be between 0 and 65535", name, addr), name)
+	}
+	listeners, _ := c.ListenerSpecs() // what is wrong with those is told by themselves
+	if name != "admin.listener" {
+		if h, p, err := net.SplitHostPort(c.AdminListener); err == nil {
+			if n, err := parsePort(p); err == nil {
+				listeners = append(listeners, Listener{Name: "admin.listener", Host: h, Port: n})
+			}
+		}
+	}
+	for _, l := range listeners {
+		if l.clashes(host, n) {
+			add(fmt.Errorf("%s (%s) and the listener %s both use port %d: give each its own", name, addr, l, n), name, "listeners")
+		}
+	}
 }
 
 // AdvertisedSpecs returns what clients are told to connect to: one entry for
@@ -65,42 +117,48 @@ func (c *Config) AdvertisedSpecs() ([]Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	var errs []error
 	if len(c.AdvertisedListeners) == 0 {
 		for _, l := range listeners {
 			if anyAddress(l.Host) {
-				return nil, fmt.Errorf("listener %s accepts connections on every address, so clients cannot be told where to connect: set advertised.listeners, like %s://HOST:%d", l, l.Name, l.Port)
+				errs = append(errs, fmt.Errorf("listener %s accepts connections on every address, so clients cannot be told where to connect: set advertised.listeners, like %s://HOST:%d", l, l.Name, l.Port))
 			}
 		}
-		return listeners, nil
+		return listeners, errors.Join(errs...)
 	}
-	protocols, err := protocolMap(c.ListenerSecurityProtocolMap)
+	given, err := c.advertised()
 	if err != nil {
 		return nil, err
-	}
-	given, err := parseListeners("advertised.listeners", c.AdvertisedListeners, protocols)
-	if err != nil {
-		return nil, err
-	}
-	byName := map[string]Listener{}
-	for _, a := range given {
-		if anyAddress(a.Host) {
-			return nil, fmt.Errorf("advertised.listeners: %s names no host that a client can connect to", a)
-		}
-		byName[a.Name] = a
 	}
 	out := make([]Listener, 0, len(listeners))
 	for _, l := range listeners {
-		a, ok := byName[l.Name]
-		if !ok {
-			return nil, fmt.Errorf("advertised.listeners has no entry for listener %s", l.Name)
+		i := slices.IndexFunc(given, func(a Listener) bool { return a.Name == l.Name })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("advertised.listeners has no entry for listener %s", l.Name))
+			continue
 		}
-		delete(byName, l.Name)
-		out = append(out, a)
+		out = append(out, given[i])
+		given = slices.Delete(given, i, i+1)
 	}
-	for name := range byName {
-		return nil, fmt.Errorf("advertised.listeners names %s, which is not in listeners", name)
+	for _, a := range given {
+		errs = append(errs, fmt.Errorf("advertised.listeners names %s, which is not in listeners", a.Name))
 	}
-	return out, nil
+	return out, errors.Join(errs...)
+}
+
+// advertised parses advertised.listeners by itself.
+func (c *Config) advertised() ([]Listener, error) {
+	protocols, err := protocolMap(c.ListenerSecurityProtocolMap)
+	if err != nil {
+		return nil, nil // told of the listeners
+	}
+	given, errs := parseListeners("advertised.listeners", c.AdvertisedListeners, protocols)
+	for _, a := range given {
+		if anyAddress(a.Host) {
+			errs = append(errs, fmt.Errorf("advertised.listeners: %s names no host that a client can connect to", a))
+		}
+	}
+	return given, errors.Join(errs...)
 }
 
 func anyAddress(host string) bool {
@@ -108,34 +166,44 @@ func anyAddress(host string) bool {
 	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
-func parseListeners(key string, list []string, protocols map[string]Protocol) ([]Listener, error) {
-	var out []Listener
-	names := map[string]bool{}
+// parseListeners returns the entries that are right, and what is wrong with the
+// others.
+func parseListeners(key string, list []string, protocols map[string]Protocol) (out []Listener, errs []error) {
 	for _, part := range list {
-		name, addr, ok := strings.Cut(part, "://")
-		if !ok || name == "" {
-			return nil, fmt.Errorf("%s: %q is not of the form NAME://HOST:PORT", key, part)
+		l, err := parseListener(part, protocols)
+		if err == nil && slices.ContainsFunc(out, func(o Listener) bool { return o.Name == l.Name }) {
+			err = fmt.Errorf("%s stands there twice", l.Name)
 		}
-		name = strings.ToUpper(name)
-		host, portText, err := net.SplitHostPort(addr)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %q is not of the form NAME://HOST:PORT", key, part)
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			continue
 		}
-		port, err := strconv.ParseUint(portText, 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("%s: the port of %q must be between 0 and 65535", key, part)
-		}
-		protocol, ok := protocols[name]
-		if !ok {
-			return nil, fmt.Errorf("%s: listener.security.protocol.map has no protocol for the listener name %s", key, name)
-		}
-		if names[name] {
-			return nil, fmt.Errorf("%s names %s twice", key, name)
-		}
-		names[name] = true
-		out = append(out, Listener{Name: name, Host: host, Port: int(port), Protocol: protocol})
+		out = append(out, l)
 	}
-	return out, nil
+	return out, errs
+}
+
+func parseListener(text string, protocols map[string]Protocol) (Listener, error) {
+	name, addr, ok := strings.Cut(text, "://")
+	host, portText, err := net.SplitHostPort(addr)
+	if !ok || name == "" || err != nil {
+		return Listener{}, fmt.Errorf("%q is not of the form NAME://HOST:PORT", text)
+	}
+	port, err := parsePort(portText)
+	if err != nil {
+		return Listener{}, fmt.Errorf("the port of %q must be between 0 and 65535", text)
+	}
+	name = strings.ToUpper(name)
+	protocol, ok := protocols[name]
+	if !ok {
+		return Listener{}, fmt.Errorf("listener.security.protocol.map has no protocol for the listener name %s", name)
+	}
+	return Listener{Name: name, Host: host, Port: port, Protocol: protocol}, nil
+}
+
+func parsePort(text string) (int, error) {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return int(port), err
 }
 
 func protocolMap(text string) (map[string]Protocol, error) {

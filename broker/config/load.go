@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	// goccy/go-yaml: kept up, without dependencies of its own, and its syntax
@@ -14,16 +15,23 @@ import (
 )
 
 // Source says where settings come from. Later ones win: the file, then the
-// environment, then Set.
+// environment, then the command line (Flags and Set).
 type Source struct {
 	// File is the path of a YAML file; empty for none.
 	File string
 	// Environ is the environment, as os.Environ returns it: the setting
 	// log.retention.ms is read from STREAMWEIR_LOG_RETENTION_MS.
 	Environ []string
+	// Flags are those flags of the command line that stand for one setting each.
+	// None of them may be in Set as well: neither is the later one.
+	Flags []Flag
 	// Set holds KEY=VALUE pairs of the command line.
 	Set []string
 }
+
+// Flag is a flag of the command line, as --kafka-addr, and the setting that it
+// gives.
+type Flag struct{ Flag, Setting, Value string }
 
 // maxFileBytes keeps a wrong path (a device, a log) from filling memory.
 const maxFileBytes = 1 << 20
@@ -31,36 +39,76 @@ const maxFileBytes = 1 << 20
 // Load reads the settings and checks them. It reports everything that is wrong
 // at once. Warnings name settings that were given and have no effect.
 func Load(src Source) (c *Config, warnings []string, err error) {
-	c = Default()
-	var errs []error
-	give := func(where, name, text string) {
-		if err := c.give(name, text, &warnings); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", where, err))
-		}
-	}
+	l := loader{c: Default(), where: map[string]string{}, wrong: map[string]bool{}}
 	if src.File != "" {
-		if err := readFile(src.File, give); err != nil {
-			errs = append(errs, err)
+		if err := readFile(src.File, l.give); err != nil {
+			l.errs = append(l.errs, err)
 		}
 	}
-	readEnviron(src.Environ, give)
-	for _, pair := range src.Set {
-		name, text, ok := strings.Cut(pair, "=")
-		if !ok {
-			errs = append(errs, fmt.Errorf("--set %s: must be of the form KEY=VALUE", pair))
-			continue
-		}
-		give("--set", strings.TrimSpace(name), text)
-	}
-	if len(errs) == 0 {
-		if err := c.Validate(); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	readEnviron(src.Environ, l.give)
+	l.commandLine(src)
+	l.check()
+	if err := errors.Join(l.errs...); err != nil {
 		return nil, nil, err
 	}
-	return c, warnings, nil
+	return l.c, l.warnings, nil
+}
+
+// loader gathers settings, and all that is wrong with them.
+type loader struct {
+	c        *Config
+	where    map[string]string // which place has given a setting
+	wrong    map[string]bool   // settings that were given without a valid value
+	warnings []string
+	errs     []error
+}
+
+func (l *loader) give(where, name, text string) {
+	l.where[name] = where
+	err := l.c.give(name, text, &l.warnings)
+	if l.wrong[name] = err != nil; err != nil {
+		l.errs = append(l.errs, fmt.Errorf("%s: %w", where, err))
+	}
+}
+
+func (l *loader) commandLine(src Source) {
+	flags := map[string]string{}
+	for _, f := range src.Flags {
+		flags[f.Setting] = f.Flag
+		l.give(f.Flag, f.Setting, f.Value)
+	}
+	for _, pair := range src.Set {
+		name, text, ok := strings.Cut(pair, "=")
+		name = strings.TrimSpace(name)
+		switch flag := flags[name]; {
+		case !ok:
+			l.errs = append(l.errs, fmt.Errorf("--set %s: must be of the form KEY=VALUE", pair))
+		case flag != "":
+			l.errs = append(l.errs, fmt.Errorf("%s and --set %s are the same setting: give one of them", flag, name))
+		default:
+			l.give("--set", name, text)
+		}
+	}
+}
+
+// check adds what is wrong with valid values together.
+func (l *loader) check() {
+	for _, p := range l.c.problems() {
+		if slices.ContainsFunc(p.settings, func(name string) bool { return l.wrong[name] }) {
+			continue // what holds instead of the given value is no news
+		}
+		var places []string
+		for _, name := range p.settings {
+			if w := l.where[name]; w != "" && !slices.Contains(places, w) {
+				places = append(places, w)
+			}
+		}
+		err := p.err
+		if len(places) > 0 {
+			err = fmt.Errorf("%s: %w", strings.Join(places, ", "), err)
+		}
+		l.errs = append(l.errs, err)
+	}
 }
 
 // give sets one setting that someone wrote down.

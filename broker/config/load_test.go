@@ -76,7 +76,32 @@ func TestLoadErrors(t *testing.T) {
 		"listener form":       {set: []string{"listeners=127.0.0.1:9093"}, want: []string{"NAME://HOST:PORT"}},
 		"listener name":       {set: []string{"listeners=FOO://127.0.0.1:9093"}, want: []string{"no protocol for the listener name FOO"}},
 		"listener port taken": {set: []string{"listeners=A://127.0.0.1:9093,B://127.0.0.1:9093", "listener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT"},
-			want: []string{"A and B both use 127.0.0.1:9093"}},
+			want: []string{"listeners A://127.0.0.1:9093 and B://127.0.0.1:9093 both use port 9093: give each its own"}},
+		"listener port taken by every address": {set: []string{"listeners=A://127.0.0.1:9093,B://:9093,C://localhost:9093", "listener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT,C:PLAINTEXT"},
+			want: []string{"A://127.0.0.1:9093 and B://:9093 both use port 9093", "A://127.0.0.1:9093 and C://localhost:9093 both use port 9093"}},
+		"the AWS APIs on others' ports": {set: []string{"aws.addr=127.0.0.1:9092"},
+			want: []string{"--set: aws.addr (127.0.0.1:9092) and the listener PLAINTEXT://127.0.0.1:9092 both use port 9092: give each its own"}},
+		"the AWS APIs on the admin port": {set: []string{"aws.addr=:9644"},
+			want: []string{"--set: aws.addr (:9644) and the listener admin.listener://127.0.0.1:9644 both use port 9644: give each its own"}},
+		"a port that is none": {set: []string{"aws.addr=127.0.0.1:99999"}, want: []string{`aws.addr: the port of "127.0.0.1:99999" must be between 0 and 65535`}},
+		"no port":             {set: []string{"aws.addr=nonsense"}, want: []string{`aws.addr: "nonsense" is not of the form HOST:PORT`}},
+		"half of a certificate": {set: []string{"aws.tls.key.file=k.pem"},
+			want: []string{"aws.tls.certificate.file and aws.tls.key.file must be given together"}},
+		"little memory for requests": {set: []string{"aws.queued.max.bytes=1048576"},
+			want: []string{"aws.queued.max.bytes (1048576) is below four times aws.request.max.bytes (16777216)"}},
+		"no account": {set: []string{"aws.account.id=12"}, want: []string{"must be 12 digits"}},
+		"admin on a listener's port": {set: []string{"admin.listener=127.0.0.1:9092"},
+			want: []string{"--set: admin.listener (127.0.0.1:9092) and the listener PLAINTEXT://127.0.0.1:9092 both use port 9092: give each its own"}},
+		"all errors of all kinds at once": {
+			yaml: "num.partitions: 0\nmessage.max.bytes: 200000000\nlog.retention.ms: 0\n",
+			env:  []string{"STREAMWEIR_ADMIN_LISTENER=9644"},
+			set:  []string{"no.such=1", "listeners=A://h:1,PLAINTEXT://h:x,nonsense", "advertised.listeners=PLAINTEXT://0.0.0.0:1", "max.connections.per.ip.overrides=x"},
+			want: []string{"streamweir.yaml:1: invalid value \"0\" for num.partitions",
+				"streamweir.yaml:2: message.max.bytes (200000000) is above socket.request.max.bytes (104857600)",
+				"streamweir.yaml:3: log.retention.ms is 0", `STREAMWEIR_ADMIN_LISTENER: admin.listener: "9644" is not of the form`,
+				"--set: unknown setting no.such", "--set: listeners: listener.security.protocol.map has no protocol for the listener name A", `the port of "PLAINTEXT://h:x" must be`,
+				`--set: listeners: "nonsense" is not of the form NAME://HOST:PORT`, "names no host that a client can connect to", "max.connections.per.ip.overrides"}},
+
 		"advertised misses one": {set: []string{"advertised.listeners=SSL://a:1"}, want: []string{"no entry for listener PLAINTEXT"}},
 		"advertised any":        {set: []string{"advertised.listeners=PLAINTEXT://:1"}, want: []string{"names no host"}},
 		"per ip overrides":      {set: []string{"max.connections.per.ip.overrides=host:3"}, want: []string{"ADDRESS:COUNT"}},
@@ -101,6 +126,33 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
+// What a wrong value would have changed is not judged by the default in its place.
+func TestErrorsDoNotFollowFromErrors(t *testing.T) {
+	_, _, err := load(t, "queued.max.request.bytes: much\nsocket.request.max.bytes: 500000000\nlisteners: [127.0.0.1]\n", nil, nil)
+	if err == nil || strings.Count(err.Error(), "\n") != 1 || !strings.Contains(err.Error(), "queued.max.request.bytes: must be a whole number") {
+		t.Errorf("%v", err)
+	}
+}
+
+// --set beat the flag for the same setting, silently.
+func TestFlagsAndSetOfTheSameSetting(t *testing.T) {
+	flags := []Flag{{"--kafka-addr", "listeners", "PLAINTEXT://127.0.0.1:7000"}, {"--data-dir", "data.dir", "/d"}}
+	c, _, err := Load(Source{Environ: []string{"STREAMWEIR_DATA_DIR=/e"}, Flags: flags, Set: []string{"num.partitions=3"}})
+	if err != nil || c.DataDir != "/d" || c.Listeners[0] != "PLAINTEXT://127.0.0.1:7000" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	_, _, err = Load(Source{Flags: flags, Set: []string{"listeners=PLAINTEXT://127.0.0.1:7001", " data.dir =/d"}})
+	for _, want := range []string{"--kafka-addr and --set listeners are the same setting: give one of them", "--data-dir and --set data.dir are the same"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	flags[0].Value = "PLAINTEXT://7000"
+	if _, _, err = Load(Source{Flags: flags}); err == nil || !strings.HasPrefix(err.Error(), `--kafka-addr: listeners: "PLAINTEXT://7000" is not of the form`) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestKubernetesServiceLinksAreNoSettings(t *testing.T) {
 	_, _, err := Load(Source{Environ: []string{
 		"STREAMWEIR_SERVICE_HOST=10.0.0.1", "STREAMWEIR_SERVICE_PORT=9092", "STREAMWEIR_SERVICE_PORT_KAFKA=9092",
@@ -114,9 +166,9 @@ func TestKubernetesServiceLinksAreNoSettings(t *testing.T) {
 
 func TestListeners(t *testing.T) {
 	c, _, err := Load(Source{Set: []string{
-		"listeners=internal://127.0.0.1:0, EXTERNAL://[::1]:9094,ANY://:9095",
-		"listener.security.protocol.map=INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT,any:plaintext",
-		"advertised.listeners=ANY://broker.example:19095,INTERNAL://127.0.0.1:0,EXTERNAL://[::1]:9094",
+		"listeners=internal://127.0.0.1:0, EXTERNAL://[::1]:9094,ANY://:9095,FOUR://127.0.0.1:9094",
+		"listener.security.protocol.map=INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT,any:plaintext,FOUR:PLAINTEXT",
+		"advertised.listeners=ANY://broker.example:19095,INTERNAL://127.0.0.1:0,EXTERNAL://[::1]:9094,FOUR://127.0.0.1:9094",
 		"max.connections.per.ip.overrides=127.0.0.1:3, [0:0::1]:4",
 	}})
 	if err != nil {

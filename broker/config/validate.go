@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,52 +13,58 @@ import (
 // more than a type and a range. It returns all that is wrong.
 func (c *Config) Validate() error {
 	var errs []error
-	wrong := func(bad bool, format string, args ...any) {
-		if bad {
-			errs = append(errs, fmt.Errorf(format, args...))
+	for _, p := range c.problems() {
+		errs = append(errs, p.err)
+	}
+	return errors.Join(errs...)
+}
+
+// problem is something that is wrong with settings, each of which has a valid
+// value by itself.
+type problem struct {
+	settings []string
+	err      error
+}
+
+func (c *Config) problems() []problem {
+	var all []problem
+	add := func(err error, settings ...string) {
+		if several, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range several.Unwrap() {
+				all = append(all, problem{settings, e})
+			}
+		} else if err != nil {
+			all = append(all, problem{settings, err})
 		}
 	}
-	if _, err := c.AdvertisedSpecs(); err != nil { // checks the listeners first
-		errs = append(errs, err)
+	c.listenerProblems(add)
+	c.awsProblems(add)
+	_, err := c.ConnectionsPerIP()
+	add(err, "max.connections.per.ip.overrides")
+	above := func(name string, value int64, limit string, most int64, why string) {
+		if value > most {
+			add(fmt.Errorf("%s (%d) is above %s (%d)%s", name, value, limit, most, why), name, limit)
+		}
 	}
-	if _, err := c.ConnectionsPerIP(); err != nil {
-		errs = append(errs, err)
+	if c.QueuedMaxRequestBytes < int64(c.SocketRequestMaxBytes) {
+		add(fmt.Errorf("queued.max.request.bytes (%d) is below socket.request.max.bytes (%d): the largest request would wait for ever; raise the one or lower the other",
+			c.QueuedMaxRequestBytes, c.SocketRequestMaxBytes), "queued.max.request.bytes", "socket.request.max.bytes")
 	}
-	if _, _, err := net.SplitHostPort(c.AdminListener); err != nil {
-		errs = append(errs, fmt.Errorf("admin.listener: %q is not of the form HOST:PORT", c.AdminListener))
-	}
-	if _, _, err := net.SplitHostPort(c.AWSAddr); err != nil && c.AWSAddr != "" {
-		errs = append(errs, fmt.Errorf("aws.addr: %q is not of the form HOST:PORT", c.AWSAddr))
-	}
-	wrong((c.AWSTLSCertificateFile == "") != (c.AWSTLSKeyFile == ""),
-		"aws.tls.certificate.file and aws.tls.key.file must be given together")
-	wrong(c.AWSQueuedMaxBytes < 4*int64(c.AWSRequestMaxBytes),
-		"aws.queued.max.bytes (%d) is below four times aws.request.max.bytes (%d): a few large requests would hold up all others; raise the one or lower the other",
-		c.AWSQueuedMaxBytes, c.AWSRequestMaxBytes)
-	wrong(c.QueuedMaxRequestBytes < int64(c.SocketRequestMaxBytes),
-		"queued.max.request.bytes (%d) is below socket.request.max.bytes (%d): the largest request would wait for ever; raise the one or lower the other",
-		c.QueuedMaxRequestBytes, c.SocketRequestMaxBytes)
-	wrong(c.MessageMaxBytes > c.SocketRequestMaxBytes,
-		"message.max.bytes (%d) is above socket.request.max.bytes (%d): no request could carry such a batch",
-		c.MessageMaxBytes, c.SocketRequestMaxBytes)
-	wrong(c.GroupMinSessionTimeoutMs > c.GroupMaxSessionTimeoutMs,
-		"group.min.session.timeout.ms (%d) is above group.max.session.timeout.ms (%d)",
-		c.GroupMinSessionTimeoutMs, c.GroupMaxSessionTimeoutMs)
-	wrong(c.LogCleanerMinCompactionLagMs > c.LogCleanerMaxCompactionLagMs,
-		"log.cleaner.min.compaction.lag.ms (%d) is above log.cleaner.max.compaction.lag.ms (%d)",
-		c.LogCleanerMinCompactionLagMs, c.LogCleanerMaxCompactionLagMs)
-	for _, r := range []struct {
-		name  string
-		value int64
-	}{
-		{"log.retention.ms", deref(c.LogRetentionMs)},
-		{"log.retention.minutes", int64(deref(c.LogRetentionMinutes))},
-		{"log.retention.hours", int64(c.LogRetentionHours)},
+	above("message.max.bytes", int64(c.MessageMaxBytes), "socket.request.max.bytes", int64(c.SocketRequestMaxBytes), ": no request could carry such a batch")
+	above("group.min.session.timeout.ms", int64(c.GroupMinSessionTimeoutMs), "group.max.session.timeout.ms", int64(c.GroupMaxSessionTimeoutMs), "")
+	above("log.cleaner.min.compaction.lag.ms", c.LogCleanerMinCompactionLagMs, "log.cleaner.max.compaction.lag.ms", c.LogCleanerMaxCompactionLagMs, "")
+	above("num.partitions", int64(c.NumPartitions), "max.partitions", int64(c.MaxPartitions), "")
+	for name, value := range map[string]int64{
+		"log.retention.ms":      deref(c.LogRetentionMs),
+		"log.retention.minutes": int64(deref(c.LogRetentionMinutes)),
+		"log.retention.hours":   int64(c.LogRetentionHours),
 	} {
-		wrong(r.value == 0, "%s is 0, which would keep nothing: give a time, or -1 for no limit", r.name)
+		if value == 0 {
+			add(fmt.Errorf("%s is 0, which would keep nothing: give a time, or -1 for no limit", name), name)
+		}
 	}
-	wrong(c.NumPartitions > c.MaxPartitions, "num.partitions (%d) is above max.partitions (%d)", c.NumPartitions, c.MaxPartitions)
-	return errors.Join(errs...)
+	slices.SortStableFunc(all, func(a, b problem) int { return strings.Compare(a.settings[0], b.settings[0]) })
+	return all
 }
 
 // deref returns what p points to, or -1 for nothing.

@@ -131,7 +131,7 @@ func (op *produce) append(s *Server, t *topic.Topic, err error, rp *kmsg.Produce
 		return
 	}
 	r := partition.Request{
-		Batch: batch, Buffer: op.k.frame.buf,
+		Batch: batch, Buffer: op.k.frame.Buf,
 		Done: func(r partition.Result) { op.done(out, r) },
 	}
 	if batch.IsTransactional() && batch.HasProducerID() {

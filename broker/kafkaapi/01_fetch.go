@@ -141,7 +141,7 @@ func (p *fetchPlan) diverging(part *fetchPart) bool {
 // await answers when min_bytes have come, or the time is over.
 func (f *fetch) await(plans []fetchPlan, wait time.Duration) {
 	// What waits takes no share of the memory for requests.
-	f.k.frame.release()
+	f.k.frame.Release()
 	need := int64(f.req.MinBytes)
 	for i := range plans {
 		need -= int64(plans[i].Bytes)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -18,7 +19,7 @@ type call struct {
 	correlation int32
 	clientID    string
 	req         kmsg.Request
-	frame       frame
+	frame       memory.Request
 	start       time.Time
 
 	mu      sync.Mutex
@@ -66,7 +67,7 @@ func (k *call) disconnect() {
 }
 
 func (k *call) finish() {
-	k.frame.release()
+	k.frame.Release()
 	k.req = nil
 	c := k.c
 	c.mu.Lock()

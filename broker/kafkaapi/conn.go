@@ -36,6 +36,7 @@ type conn struct {
 	room     sync.Cond // the reader waits for room in calls
 	work     sync.Cond // the writer waits for the first call to be done
 	calls    []*call   // under way, in the order of the requests
+	held     int64     // bytes of their frames, and of the one that arrives
 	draining bool      // no more requests are taken
 	ended    bool      // the reader is done
 	closed   bool
@@ -113,10 +114,15 @@ func (c *conn) read() {
 		c.mu.Unlock()
 	}()
 	defer c.recovered()
-	br := bufio.NewReaderSize(c.nc, 4096)
+	in := &incoming{c, bufio.NewReaderSize(c.nc, 4096)}
 	for {
-		if err := c.next(br); err != nil {
-			if !c.mayEnd(err) {
+		if err := c.next(in); err != nil {
+			switch {
+			case c.mayEnd(err):
+			case errors.Is(err, memory.ErrTooSlow):
+				c.s.metrics.slowRequests.Inc()
+				c.log.Warn("a connection is closed", zap.Error(err))
+			default:
 				c.s.metrics.protocolErrors.Inc()
 				c.log.Info("a connection is closed", zap.Error(err))
 			}
@@ -156,14 +162,15 @@ func (c *conn) isDraining() bool {
 
 // mayEnd says whether err is a usual end of a connection, and no news.
 func (c *conn) mayEnd(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errIdle) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errIdle) || errors.Is(err, memory.ErrGone) ||
 		c.isDraining() || isReset(err)
 }
 
 var errIdle = errors.New("idle for longer than connections.max.idle.ms")
 
 // next reads one request and begins it.
-func (c *conn) next(br *bufio.Reader) error {
+func (c *conn) next(in *incoming) error {
+	br := in.br
 	size, err := c.nextSize(br)
 	if err != nil {
 		return err
@@ -171,13 +178,39 @@ func (c *conn) next(br *bufio.Reader) error {
 	if size <= 0 || size > c.s.cfg.SocketRequestMaxBytes {
 		return fmt.Errorf("a request of %d bytes was announced; socket.request.max.bytes is %d", size, c.s.cfg.SocketRequestMaxBytes)
 	}
-	f, err := c.readFrame(br, int(size))
+	key, err := c.nextKey(br, int(size))
+	if err != nil {
+		return err
+	}
+	if !c.awaitRoom(key) {
+		return net.ErrClosed
+	}
+	f, err := c.s.intakes.For(int(size)).Read(in, int(size), br.Buffered())
 	if err != nil {
 		return err
 	}
 	c.s.metrics.bytesIn.Add(float64(size) + 4)
 	return c.begin(f)
 }
+
+// nextKey looks at the API key of the request that follows: whether there is room
+// for it is known before any memory is taken for it.
+func (c *conn) nextKey(br *bufio.Reader, size int) (kafka.Key, error) {
+	if br.Buffered() < keyBytes {
+		c.setReadDeadline(pieceTime)
+	}
+	b, err := br.Peek(min(size, keyBytes))
+	if err != nil {
+		return 0, memory.NotWhole(size, err)
+	}
+	if len(b) < keyBytes {
+		return 0, nil // it is refused when it is decoded
+	}
+	return kafka.Key(binary.BigEndian.Uint16(b)), nil
+}
+
+// keyBytes is the length of an API key.
+const keyBytes = 2
 
 // nextSize waits for the next request's length. A connection on which requests
 // are under way is not idle.
@@ -222,8 +255,8 @@ func (c *conn) setReadDeadline(d time.Duration) {
 }
 
 // begin decodes a frame and hands it to its handler.
-func (c *conn) begin(f frame) error {
-	h, body, err := kafka.ParseHeader(f.buf.B)
+func (c *conn) begin(f memory.Request) error {
+	h, body, err := kafka.ParseHeader(f.Buf.B)
 	var unsupported *kafka.UnsupportedError
 	if errors.As(err, &unsupported) && unsupported.Key == kafka.APIVersions {
 		// KIP-511: answered in the oldest encoding, so that the client can learn
@@ -243,7 +276,7 @@ func (c *conn) begin(f frame) error {
 		req, err = kafka.DecodeRequest(h, body)
 	}
 	if err != nil {
-		f.release()
+		f.Release()
 		return errAfterAnswers{err}
 	}
 	k := &call{
@@ -265,20 +298,42 @@ func (c *conn) clientName(id []byte) string {
 	return c.clientID
 }
 
-// push puts a call behind those under way, once there is room for it. Where the
-// connection has ended meanwhile, the call is released.
+// awaitRoom waits until a request with this key may join those under way, and
+// reports false where the connection has ended meanwhile.
 //
 // A request whose answer may be large waits until all before it are answered,
 // and those behind it until it is: so a connection holds one such answer, and
-// not as many as a client asks for without reading them.
-func (c *conn) push(k *call) bool {
+// not as many as a client asks for without reading them. Nor does a connection
+// hold more of the memory for requests than its share, and one request.
+func (c *conn) awaitRoom(key kafka.Key) bool {
 	c.mu.Lock()
-	for !c.closed && !c.fits(k) {
+	defer c.mu.Unlock()
+	for !c.closed && !c.fits(key) {
 		c.room.Wait()
 	}
+	return !c.closed
+}
+
+// fits says whether a request may join the calls that are under way. The writer
+// keeps the call that it is sending at the front until that is done.
+func (c *conn) fits(key kafka.Key) bool {
+	switch n := len(c.calls); {
+	case n == 0:
+		return true
+	case n >= int(c.s.cfg.ConnectionMaxInFlight), c.held >= c.s.cfg.ConnectionMaxInFlightBytes:
+		return false
+	default:
+		return answersSmall(key) && answersSmall(c.calls[n-1].key)
+	}
+}
+
+// push puts a call behind those under way; there is room for it. Where the
+// connection has ended meanwhile, the call is released.
+func (c *conn) push(k *call) bool {
+	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		k.frame.release()
+		k.frame.Release()
 		return false
 	}
 	c.calls = append(c.calls, k)
@@ -286,17 +341,9 @@ func (c *conn) push(k *call) bool {
 	return true
 }
 
-// fits says whether k may join the calls that are under way. The writer keeps the
-// call that it is sending at the front until that is done.
-func (c *conn) fits(k *call) bool {
-	switch n := len(c.calls); {
-	case n == 0:
-		return true
-	case n >= int(c.s.cfg.ConnectionMaxInFlight):
-		return false
-	default:
-		return smallAnswer[k.key] && smallAnswer[c.calls[n-1].key]
-	}
+// answersSmall says whether the answer to a request of this kind is small.
+func answersSmall(key kafka.Key) bool {
+	return key >= 0 && int(key) < len(smallAnswer) && smallAnswer[key]
 }
 
 // smallAnswer names the APIs whose answers are bounded by what they were asked
@@ -306,107 +353,4 @@ var smallAnswer = [maxKey]bool{
 	kafka.JoinGroup: true, kafka.SyncGroup: true, kafka.LeaveGroup: true,
 	kafka.FindCoordinator: true, kafka.InitProducerID: true, kafka.APIVersions: true,
 	kafka.AddPartitionsToTxn: true, kafka.AddOffsetsToTxn: true, kafka.EndTxn: true,
-}
-
-// A frame is read in steps, so that memory follows the bytes that have come and
-// not those that a client has announced.
-const (
-	// smallFrame and less is taken from the budget for small frames.
-	smallFrame = 16 << 10
-	// firstStep is read at once; then four times as much each time.
-	firstStep = 256 << 10
-	// frameGrace and frameRate bound how long a client may take to send a frame.
-	frameGrace = 30 * time.Second
-	frameRate  = 32 << 10 // bytes per second
-)
-
-// frame is a request's bytes and what they have taken from the budgets.
-type frame struct {
-	buf    *memory.Buffer
-	budget *memory.Budget
-	taken  int64
-	drawn  chan struct{} // the overdraft, where it was taken
-}
-
-func (f *frame) release() {
-	if f.buf == nil {
-		return
-	}
-	f.buf.Release()
-	f.buf = nil
-	f.budget.Release(f.taken)
-	if f.drawn != nil {
-		<-f.drawn
-	}
-}
-
-func (c *conn) readFrame(br *bufio.Reader, size int) (frame, error) {
-	f := frame{budget: c.s.small}
-	if size > smallFrame {
-		f.budget = c.s.large
-	}
-	have := min(size, firstStep)
-	if !f.budget.Acquire(int64(have), c.gone) {
-		return f, net.ErrClosed
-	}
-	f.taken = int64(have)
-	f.buf = memory.NewBuffer(have)
-	if br.Buffered() < size {
-		c.setReadDeadline(frameGrace + time.Duration(size)*time.Second/frameRate)
-	}
-	read := 0
-	for {
-		if _, err := io.ReadFull(br, f.buf.B[read:]); err != nil {
-			f.release()
-			return f, fmt.Errorf("a request of %d bytes did not arrive whole: %w", size, err)
-		}
-		read = have
-		if have == size {
-			return f, nil
-		}
-		have = min(size, 4*have)
-		if !c.grow(&f, int64(have-read)) {
-			f.release()
-			return f, net.ErrClosed
-		}
-		grown := memory.NewBuffer(have)
-		copy(grown.B, f.buf.B)
-		f.buf.Release()
-		f.buf = grown
-	}
-}
-
-// grow takes n more bytes for a frame that has begun. Frames that have begun
-// must not wait for each other for ever: one at a time may go over the budget.
-func (c *conn) grow(f *frame, n int64) bool {
-	if f.drawn != nil {
-		return true
-	}
-	if f.budget.TryAcquire(n) {
-		f.taken += n
-		return true
-	}
-	c.s.metrics.memoryWaits.Inc()
-	cancel := make(chan struct{})
-	got := make(chan bool, 1)
-	go func() { got <- f.budget.Acquire(n, cancel) }()
-	ok := false
-	select {
-	case ok = <-got:
-	case c.s.overdraft <- struct{}{}:
-		close(cancel)
-		if ok = <-got; ok {
-			<-c.s.overdraft
-		} else {
-			f.drawn = c.s.overdraft
-			return true
-		}
-	case <-c.gone:
-		close(cancel)
-		ok = <-got
-	}
-	if ok {
-		f.taken += n
-	}
-	return ok
 }

@@ -19,7 +19,7 @@ func (s *Server) groupClient(k *call) group.Client {
 // copied what it needs of the frame. The reply that parked returns counts only
 // where that has not happened; it is nil where nothing should wait any more.
 func (s *Server) parked(k *call, early func() kmsg.Response) (reply func(kmsg.Response)) {
-	k.frame.release()
+	k.frame.Release()
 	var answered atomic.Bool
 	reply = func(resp kmsg.Response) {
 		if answered.CompareAndSwap(false, true) {

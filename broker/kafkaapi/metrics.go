@@ -14,6 +14,7 @@ type metrics struct {
 	protocolErrors prometheus.Counter
 	panics         prometheus.Counter
 	memoryWaits    prometheus.Counter
+	slowRequests   prometheus.Counter
 	bytesIn        prometheus.Counter
 	bytesOut       prometheus.Counter
 	// byKey holds what each API key takes, found without a look-up.
@@ -30,7 +31,8 @@ func newMetrics() *metrics {
 		rejected:       counter("connections_rejected_total", "Connections closed at once because a limit was reached."),
 		protocolErrors: counter("protocol_errors_total", "Connections closed because of bytes that break the protocol."),
 		panics:         counter("handler_panics_total", "Connections closed because a handler failed: bugs of the server."),
-		memoryWaits:    counter("memory_waits_total", "Requests that had to wait for memory (queued.max.request.bytes) in the middle."),
+		memoryWaits:    counter("memory_waits_total", "Waits of requests for memory (queued.max.request.bytes)."),
+		slowRequests:   counter("slow_requests_closed_total", "Connections closed because their request arrived too slowly while others waited for memory."),
 		bytesIn:        counter("received_bytes_total", "Bytes of requests."),
 		bytesOut:       counter("sent_bytes_total", "Bytes of responses."),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -58,7 +60,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCol
 func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	m := s.metrics
 	for _, c := range []prometheus.Collector{
-		m.connections, m.rejected, m.protocolErrors, m.panics, m.memoryWaits, m.bytesIn, m.bytesOut, m.duration,
+		m.connections, m.rejected, m.protocolErrors, m.panics, m.memoryWaits, m.slowRequests, m.bytesIn, m.bytesOut, m.duration,
 	} {
 		c.Collect(ch)
 	}

@@ -30,11 +30,9 @@ type Server struct {
 	metrics *metrics
 	served  []kafka.Key // that have a handler
 
-	// small holds frames that are read whole at once: heartbeats, fetches,
-	// commits. They have a share of their own, so that large produce requests
-	// that wait for memory do not stop them.
-	small, large *memory.Budget
-	overdraft    chan struct{}
+	// intakes have a share of memory for heartbeats, fetches and commits, one for
+	// what clients send by default, mostly produce requests, and one for the rest.
+	intakes *memory.Intakes
 
 	sessions *sessions
 
@@ -71,13 +69,12 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := newMetrics()
 	s := &Server{
-		core: core, cfg: cfg, log: log, metrics: newMetrics(),
-		small:     memory.NewBudget(cfg.QueuedMaxRequestBytes / 8),
-		large:     memory.NewBudget(cfg.QueuedMaxRequestBytes - cfg.QueuedMaxRequestBytes/8),
-		overdraft: make(chan struct{}, 1),
-		sessions:  newSessions(int(cfg.FetchSessionCacheSlots)),
-		conns:     map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
+		core: core, cfg: cfg, log: log, metrics: m,
+		intakes:  memory.NewIntakes(cfg.QueuedMaxRequestBytes, m.memoryWaits.Inc),
+		sessions: newSessions(int(cfg.FetchSessionCacheSlots)),
+		conns:    map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
 		stopping: make(chan struct{}), empty: make(chan struct{}),
 		verify: verifier(core),
 	}

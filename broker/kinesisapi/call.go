@@ -1,10 +1,8 @@
 package kinesisapi
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"math/rand/v2"
 	"net/http"
 
@@ -20,39 +18,17 @@ type Call struct {
 	Codec  aws.Codec
 	Caller Identity
 
-	s        *Server
-	body     memory.Request
-	reserved int64
-	done     []func()
+	s    *Server
+	body memory.Request
+	done []func()
 }
 
 // after calls f when the answer was sent, or there will be none.
 func (c *Call) after(f func()) { c.done = append(c.done, f) }
 
-// Reserve takes memory for an answer of n bytes of records or so, and waits until
-// there is some. A handler calls it once before it reads what it will answer; it
-// is given back when the answer, or the event, was sent.
-func (c *Call) Reserve(ctx context.Context, n int64) error {
-	if c.reserved > 0 {
-		return errors.New("memory was reserved twice for one answer, which could wait for itself")
-	}
-	if !c.s.responses.Acquire(n, ctx.Done()) {
-		return context.Cause(ctx)
-	}
-	c.reserved = n
-	return nil
-}
-
-// unreserve gives back what Reserve took.
-func (c *Call) unreserve() {
-	c.s.responses.Release(c.reserved)
-	c.reserved = 0
-}
-
 // release ends a call.
 func (c *Call) release() {
 	c.body.Release()
-	c.unreserve()
 	for _, f := range c.done {
 		f()
 	}

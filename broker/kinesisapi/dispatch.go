@@ -2,7 +2,6 @@ package kinesisapi
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/protocol/aws"
 	"github.com/streamweir/streamweir/protocol/aws/kinesis"
 )
@@ -20,6 +18,9 @@ import (
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := s.newCall(w)
+	// Also where a request is answered without its body: the HTTP server waits for
+	// that, or a part of it, before it goes on.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.pieceTime))
 	if !s.begin() {
 		s.answerXML(w, http.StatusServiceUnavailable, errBusy)
 		return
@@ -118,34 +119,6 @@ func (s *Server) action(w http.ResponseWriter, r *http.Request, call *Call) {
 		return
 	}
 	s.answer(w, call, http.StatusOK, out)
-}
-
-// readBody reads a request's body, or answers what is wrong with it.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, call *Call) bool {
-	control := http.NewResponseController(w)
-	deadline := time.Now().Add(bodyGrace)
-	step := func(n int) {
-		deadline = deadline.Add(time.Duration(n) * time.Second / bodyRate)
-		_ = control.SetReadDeadline(deadline)
-	}
-	var err error
-	call.body, err = s.bodies.Read(r.Body, int(min(r.ContentLength, int64(s.cfg.AWSRequestMaxBytes)+1)), int(s.cfg.AWSRequestMaxBytes), r.Context().Done(), step)
-	// A deadline that is left would end the handler's context.
-	_ = control.SetReadDeadline(time.Time{})
-	switch {
-	case err == nil:
-		s.metrics.bytesIn.Add(float64(len(call.body.Buf.B)))
-		return true
-	case errors.Is(err, memory.ErrTooLarge):
-		s.metrics.rejectedRequests.Inc()
-		w.Header().Set("Connection", "close")
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
-	default:
-		// The client is gone or too slow: there is nobody to answer.
-		s.metrics.brokenRequests.Inc()
-		panic(http.ErrAbortHandler)
-	}
-	return false
 }
 
 // responseBuffers are for encoding responses; a collection of garbage empties it.

@@ -23,5 +23,6 @@
 // InternalFailureException. ctx ends when the client is gone and, for a subscription,
 // when the server stops.
 //
-// A handler whose answer can be large takes its memory first: see Call.Reserve.
+// What an answer holds on to until it is sent, such as the memory of records, is
+// given back by Call.after.
 package kinesisapi

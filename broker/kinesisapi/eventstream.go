@@ -30,13 +30,10 @@ func (e *EventStream) Begin() error {
 	return e.write(frame)
 }
 
-// Send sends an event, and gives back what the call had reserved for it. It calls
-// encoded, which may be nil, with the event's size once that does not
-// need what it was made of any more. An error means that the client is gone, or
-// reads nothing: the subscription is over.
+// Send sends an event. It calls encoded, which may be nil, with the event's size
+// once that does not need what it was made of any more. An error means that the
+// client is gone, or reads nothing: the subscription is over.
 func (e *EventStream) Send(event aws.Output, encoded func(size int)) error {
-	defer e.call.unreserve()
-	defer e.frames.Reset()
 	if !e.begun {
 		if err := e.Begin(); err != nil {
 			return err
@@ -58,8 +55,9 @@ func (e *EventStream) fail(err *aws.Error) {
 	}
 }
 
-// write sends a frame at once.
+// write sends a frame at once, and lets go of it.
 func (e *EventStream) write(frame []byte) error {
+	defer e.frames.Reset()
 	setWriteDeadline(e.w, len(frame))
 	_, err := e.w.Write(frame)
 	if err == nil {

@@ -2,6 +2,7 @@ package kinesisapi
 
 import (
 	"context"
+	"encoding/base64"
 
 	"github.com/streamweir/streamweir/broker/shard"
 	"github.com/streamweir/streamweir/broker/stream/records"
@@ -76,6 +77,16 @@ func (s *Server) getRecords(_ context.Context, call *Call, in *kinesis.GetRecord
 // getRecordsOutput is the response of GetRecords. It encodes records where they
 // lie.
 type getRecordsOutput struct{ *records.Got }
+
+// Size implements aws.Sized.
+func (o *getRecordsOutput) Size() int { return sizeOf(o.Records) }
+
+// sizeOf bounds what records take in JSON, but for keys that need many escapes,
+// and for what stands beside them.
+func sizeOf(r *records.Records) int {
+	const members, beside = 200, 1000
+	return beside + len(r.List)*members + base64.StdEncoding.EncodedLen(r.Bytes)
+}
 
 // Encode implements aws.Output.
 func (o *getRecordsOutput) Encode(e aws.Encoder) {

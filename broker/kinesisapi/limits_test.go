@@ -2,6 +2,7 @@ package kinesisapi
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/streamweir/streamweir/broker/config"
+	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/protocol/aws/kinesis"
 )
 
@@ -221,6 +223,50 @@ func TestRequestsWaitForMemory(t *testing.T) {
 	wg.Wait()
 }
 
+// TestStalledBodiesEnd: of requests that are refused without their bodies as well,
+// since the HTTP server waits for a body before it answers.
+func TestStalledBodiesEnd(t *testing.T) {
+	f := serve(t, testHandlers(), nil, func(s *Server) { s.pieceTime = 50 * time.Millisecond })
+	for _, headers := range []string{"", "X-Amz-Target: Kinesis_20131202.PutRecord\r\nContent-Type: application/x-amz-json-1.1\r\n" +
+		"X-Amz-Date: 20261125T210000Z\r\nAuthorization: " + testSignature + "\r\n"} {
+		c := dial(t, f)
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\n%sContent-Length: 1000\r\n\r\n", headers)
+		ended(t, c)
+	}
+}
+
+// TestStalledBodiesMakeRoomForOthers: clients that send most of a large body and
+// stop do not keep others waiting.
+func TestStalledBodiesMakeRoomForOthers(t *testing.T) {
+	f := serve(t, table{"PutRecord": answers(echo)}, func(c *config.Config) {
+		c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 1<<20, 4<<20
+	}, func(s *Server) {
+		s.bodies.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
+	})
+	body := []byte(`{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 200000) + `"}`)
+	stalled := make(chan error, 8)
+	for i := range cap(stalled) {
+		c, url := f.client(protocols[i%len(protocols)])
+		r := request(t, url, "PutRecord", nil)
+		rest, end := io.Pipe()
+		defer end.Close()
+		r.ContentLength, r.Body = int64(len(body)), struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body[:len(body)-10]), rest), rest}
+		go func() { stalled <- <-start(c, r) }()
+	}
+	for i := range 3 {
+		c, url := f.client(protocols[i])
+		if err := <-start(c, request(t, url, "PutRecord", body)); err != nil {
+			t.Errorf("request %d: %v", i, err)
+		}
+	}
+	if err := <-stalled; err == nil {
+		t.Error("a body was taken that did not come")
+	}
+}
+
 // TestBodiesWithoutLength are read to their end, within the same limit.
 func TestBodiesWithoutLength(t *testing.T) {
 	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSRequestMaxBytes = 1 << 20 })
@@ -241,49 +287,6 @@ func TestBodiesWithoutLength(t *testing.T) {
 			if err == nil {
 				resp.Body.Close()
 			}
-		}
-	}
-}
-
-// TestReserve: answers wait for each other's memory.
-func TestReserve(t *testing.T) {
-	const half = 100
-	reserved, leave := make(chan struct{}), make(chan struct{})
-	h := acknowledges(func(_ *Server, ctx context.Context, call *Call, _ *kinesis.DeleteStreamInput) error {
-		if err := call.Reserve(ctx, 2*half); err != nil {
-			return err
-		}
-		if call.Reserve(ctx, 1) == nil {
-			return errors.New("memory was reserved twice")
-		}
-		reserved <- struct{}{}
-		<-leave
-		return nil
-	})
-	f := serve(t, table{"DeleteStream": h}, nil)
-	f.responses.Acquire(f.cfg.AWSQueuedMaxBytes/2-3*half, nil)
-	defer f.responses.Release(f.cfg.AWSQueuedMaxBytes/2 - 3*half)
-	c, url := f.client("h2c")
-	first := start(c, request(t, url, "DeleteStream", []byte(named)))
-	<-reserved
-	second := start(c, request(t, url, "DeleteStream", []byte(named)))
-	third, cancel := context.WithCancel(context.Background())
-	gone := start(c, request(t, url, "DeleteStream", []byte(named)).WithContext(third))
-	cancel()
-	if err := <-gone; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	select {
-	case <-reserved:
-		t.Error("more memory was given than there is")
-	default:
-	}
-	leave <- struct{}{}
-	<-reserved
-	leave <- struct{}{}
-	for _, done := range []<-chan error{first, second} {
-		if err := <-done; err != nil {
-			t.Error(err)
 		}
 	}
 }

@@ -12,6 +12,7 @@ type metrics struct {
 	rejected         prometheus.Counter
 	rejectedRequests prometheus.Counter
 	brokenRequests   prometheus.Counter
+	slowRequests     prometheus.Counter
 	brokenResponses  prometheus.Counter
 	panics           prometheus.Counter
 	memoryWaits      prometheus.Counter
@@ -30,9 +31,10 @@ func newMetrics() *metrics {
 		rejected:         counter("connections_rejected_total", "Connections closed at once because aws.max.connections was reached."),
 		rejectedRequests: counter("requests_rejected_total", "Requests refused because of aws.max.requests or aws.request.max.bytes."),
 		brokenRequests:   counter("requests_broken_total", "Requests that did not arrive whole or in time."),
+		slowRequests:     counter("requests_slow_total", "Requests cut off because they arrived slowly while others waited for memory."),
 		brokenResponses:  counter("responses_broken_total", "Responses that their clients did not read."),
 		panics:           counter("handler_panics_total", "Requests cut off because a handler failed: bugs of the server."),
-		memoryWaits:      counter("memory_waits_total", "Requests that had to wait for memory (aws.queued.max.bytes) in the middle."),
+		memoryWaits:      counter("memory_waits_total", "Requests that had to wait for memory (aws.queued.max.bytes)."),
 		bytesIn:          counter("received_bytes_total", "Bytes of request bodies."),
 		bytesOut:         counter("sent_bytes_total", "Bytes of response bodies."),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -60,7 +62,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCol
 func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	m := s.metrics
 	for _, c := range []prometheus.Collector{
-		m.connections, m.rejected, m.rejectedRequests, m.brokenRequests, m.brokenResponses, m.panics,
+		m.connections, m.rejected, m.rejectedRequests, m.brokenRequests, m.slowRequests, m.brokenResponses, m.panics,
 		m.memoryWaits, m.bytesIn, m.bytesOut, m.duration, m.errors,
 	} {
 		c.Collect(ch)

@@ -126,6 +126,9 @@ type putRecordsOutput struct {
 	encryption string
 }
 
+// Size implements aws.Sized.
+func (o *putRecordsOutput) Size() int { return 200 + 200*len(o.outcomes) }
+
 // Encode implements aws.Output.
 func (o *putRecordsOutput) Encode(e aws.Encoder) {
 	ids, failed := map[*shard.Shard]string{}, 0

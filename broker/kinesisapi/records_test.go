@@ -2,11 +2,17 @@ package kinesisapi
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/streamweir/streamweir/protocol/aws"
 )
 
 func TestRecordsArePutAndRead(t *testing.T) {
@@ -114,7 +120,7 @@ func (l *live) readToEnd(shard int) (values []string, last got) {
 func TestClosedShardsEndWithTheirChildren(t *testing.T) {
 	l := newLive(t, "kinesis.limits=off")
 	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
-	arn := l.ask("RegisterStreamConsumer", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ConsumerName":"c"}`)["Consumer"].(map[string]any)["ConsumerARN"].(string)
+	arn := l.register("c")
 	events := l.subscribe(arn, 0, `{"Type":"TRIM_HORIZON"}`)
 	first := l.put("k", "0")
 	if e := events.event(); !slices.Equal(e.values(), []string{"0"}) || *e.ContinuationSequenceNumber != first || e.ChildShards != nil {
@@ -152,7 +158,7 @@ func TestClosedShardsEndWithTheirChildren(t *testing.T) {
 func TestSubscriptionsGoOnAfterTheirContinuation(t *testing.T) {
 	l := newLive(t, "kinesis.limits=off")
 	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
-	arn := l.ask("RegisterStreamConsumer", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ConsumerName":"c"}`)["Consumer"].(map[string]any)["ConsumerARN"].(string)
+	arn := l.register("c")
 	events := l.subscribe(arn, 0, `{"Type":"LATEST"}`)
 	var want, seen []string
 	next := ""
@@ -183,7 +189,7 @@ func (l *live) awaitNoSubscription() {
 func TestATakenOverSubscriptionEndsWithAnException(t *testing.T) {
 	l := newLive(t, "kinesis.limits=off")
 	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
-	arn := l.ask("RegisterStreamConsumer", `{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ConsumerName":"c"}`)["Consumer"].(map[string]any)["ConsumerARN"].(string)
+	arn := l.register("c")
 	events := l.subscribe(arn, 0, `{"Type":"LATEST"}`)
 	body := fmt.Sprintf(`{"ConsumerARN":%q,"ShardId":"shardId-000000000000","StartingPosition":{"Type":"LATEST"}}`, arn)
 	const inUse = "Another active subscription exists for this consumer: 000000000000:s:shardId-000000000000:c"
@@ -220,5 +226,140 @@ func TestActionsHaveTheirRates(t *testing.T) {
 		if body != `{"__type":"LimitExceededException","message":"`+c.want+`"}` {
 			t.Errorf("%s: %s", c.action, body)
 		}
+	}
+}
+
+func (l *live) register(name string) (arn string) {
+	l.t.Helper()
+	out := l.ask("RegisterStreamConsumer", fmt.Sprintf(`{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","ConsumerName":%q}`, name))
+	return out["Consumer"].(map[string]any)["ConsumerARN"].(string)
+}
+
+// askCBOR sends a request in CBOR and returns the answer's body.
+func (l *live) askCBOR(action string, in map[string]any) *http.Response {
+	l.t.Helper()
+	body, err := cbor.Marshal(in)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	resp, err := l.http.Do(request(l.t, l.url, action, body, "Content-Type", aws.ContentTypeCBOR))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body)
+		l.t.Fatalf("%s: %s %q", action, resp.Status, text)
+	}
+	return resp
+}
+
+// cborRecords are records as the Java SDK reads them.
+type cborRecords struct {
+	Records []struct {
+		SequenceNumber              string
+		ApproximateArrivalTimestamp cbor.Tag
+		Data                        []byte
+		PartitionKey                string
+	}
+	MillisBehindLatest         int64
+	ContinuationSequenceNumber string
+	NextShardIterator          string
+}
+
+func TestRecordsInCBOR(t *testing.T) {
+	l := newLive(t, "kinesis.limits=off")
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	arn := l.register("c")
+	events := l.askCBOR("SubscribeToShard", map[string]any{"ConsumerARN": arn, "ShardId": "shardId-000000000000", "StartingPosition": map[string]any{"Type": "TRIM_HORIZON"}})
+	var put struct{ SequenceNumber string }
+	if err := cbor.NewDecoder(l.askCBOR("PutRecord", map[string]any{"StreamName": "s", "PartitionKey": "k", "Data": []byte{0, 0xff, 1}}).Body).Decode(&put); err != nil {
+		t.Fatal(err)
+	}
+	check := func(from string, r cborRecords) {
+		t.Helper()
+		if len(r.Records) != 1 || r.MillisBehindLatest != 0 {
+			t.Fatalf("%s: %+v", from, r)
+		}
+		rec := r.Records[0]
+		if rec.SequenceNumber != put.SequenceNumber || rec.PartitionKey != "k" || !slices.Equal(rec.Data, []byte{0, 0xff, 1}) || rec.ApproximateArrivalTimestamp.Number != 1 {
+			t.Errorf("%s: %+v", from, rec)
+		}
+	}
+	var got cborRecords
+	if err := cbor.NewDecoder(l.askCBOR("GetRecords", map[string]any{"ShardIterator": l.iterator(0, "TRIM_HORIZON")}).Body).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if check("GetRecords", got); got.NextShardIterator == "" {
+		t.Error("there is no next iterator")
+	}
+	d := eventstream.NewDecoder()
+	for _, want := range []string{"initial-response", "SubscribeToShardEvent"} {
+		m, err := d.Decode(events.Body, nil)
+		if err != nil || m.Headers.Get(":event-type").String() != want || m.Headers.Get(":content-type").String() != aws.ContentTypeCBOR {
+			t.Fatalf("%v %v", m.Headers, err)
+		}
+		if want == "initial-response" {
+			continue
+		}
+		var event cborRecords
+		if err := cbor.Unmarshal(m.Payload, &event); err != nil {
+			t.Fatal(err)
+		}
+		if check("event", event); event.ContinuationSequenceNumber != put.SequenceNumber {
+			t.Errorf("it goes on at %s", event.ContinuationSequenceNumber)
+		}
+	}
+}
+
+// A record of 10 MiB, key and data, goes through every door.
+func TestTheLargestRecord(t *testing.T) {
+	l := newLive(t, "kinesis.limits=off")
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1,"MaxRecordSizeInKiB":10240}`)
+	arn := l.register("c")
+	events := l.subscribe(arn, 0, `{"Type":"TRIM_HORIZON"}`)
+	large := strings.Repeat("0123456789abcdef", 10<<20/16)[:10<<20-256]
+	key := strings.Repeat("k", 256)
+	l.put(key, large)
+	l.ask("PutRecords", fmt.Sprintf(`{"StreamName":"s","Records":[{"PartitionKey":%q,"Data":%s}]}`, key, data(large)))
+	if got := l.refused("PutRecord", fmt.Sprintf(`{"StreamName":"s","PartitionKey":%q,"Data":%s}`, key, data(large+"x"))); !strings.HasPrefix(got, "InvalidArgumentException") {
+		t.Error(got)
+	}
+	for it, i := l.iterator(0, "TRIM_HORIZON"), 0; i < 2; i++ {
+		got := l.get(it)
+		if len(got.Records) != 1 || string(got.Records[0].Data) != large || got.Records[0].PartitionKey != key {
+			t.Fatalf("GetRecords: %d records", len(got.Records))
+		}
+		it = *got.NextShardIterator
+		if e := events.event(); len(e.Records) != 1 || string(e.Records[0].Data) != large {
+			t.Fatalf("event: %d records", len(e.Records))
+		}
+	}
+}
+
+// Consumers that read nothing cost some events' memory and stop nobody.
+func TestConsumersThatDoNotRead(t *testing.T) {
+	l := newLive(t, "kinesis.limits=off", "aws.request.max.bytes=4194304", "aws.queued.max.bytes=16777216") // 4 MiB of records
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	const slow = 10
+	for i := range slow {
+		l.subscribe(l.register(fmt.Sprint("slow", i)), 0, `{"Type":"TRIM_HORIZON"}`)
+	}
+	fast := l.subscribe(l.register("fast"), 0, `{"Type":"TRIM_HORIZON"}`)
+	value := strings.Repeat("x", 100<<10)
+	const records = 300
+	for range records / 10 {
+		var body strings.Builder
+		for range 10 {
+			fmt.Fprintf(&body, `,{"PartitionKey":"k","Data":%s}`, data(value))
+		}
+		l.ask("PutRecords", fmt.Sprintf(`{"StreamName":"s","Records":[%s]}`, body.String()[1:]))
+	}
+	for n := 0; n < records; {
+		n += len(fast.event().Records)
+	}
+	// What each of the slow may hold above the limit is the event on its way.
+	if held, most := l.core.Records.Memory(), int64(4<<20+(slow+1)*(2<<20)); held > most {
+		t.Errorf("%d bytes of records are held, want at most %d", held, most)
 	}
 }

@@ -26,9 +26,9 @@ type Server struct {
 	handlers table
 	auth     Authenticator
 
-	bodies    *memory.Intake // requests
-	responses *memory.Budget
-	places    chan struct{} // one for each request that is worked on
+	bodies    *memory.Intakes // requests
+	places    chan struct{}   // one for each request that is worked on
+	pieceTime time.Duration   // for each piece of a body to arrive; see memory.Source
 
 	http     *http.Server
 	listener *listener
@@ -48,10 +48,11 @@ const (
 	// headerTime is how long a client may take for a request's header, and for the
 	// first byte of a connection.
 	headerTime = 10 * time.Second
-	// bodyGrace and bodyRate bound how long a client may take to send or to read a
-	// body.
+	// bodyGrace is how long a client may take for a piece of a body that it sends, or
+	// for the beginning of one that it reads, of which it must then read bodyRate
+	// bytes in each second.
 	bodyGrace = 30 * time.Second
-	bodyRate  = 32 << 10 // bytes per second
+	bodyRate  = 32 << 10
 	// pingAfter and pingTime find HTTP/2 clients that are gone.
 	pingAfter = time.Minute
 	pingTime  = 15 * time.Second
@@ -77,10 +78,10 @@ func newServer(core *broker.Core, cfg *config.Config, log *zap.Logger) (*Server,
 	s := &Server{
 		core: core, cfg: cfg, log: log, metrics: newMetrics(), handlers: handlers(),
 		auth:      anyone{account: cfg.AWSAccountID},
-		responses: memory.NewBudget(cfg.AWSQueuedMaxBytes - cfg.AWSQueuedMaxBytes/2),
 		places:    make(chan struct{}, cfg.AWSMaxRequests),
+		pieceTime: bodyGrace,
 	}
-	s.bodies = memory.NewIntake(cfg.AWSQueuedMaxBytes/2, s.metrics.memoryWaits.Inc)
+	s.bodies = memory.NewIntakes(cfg.AWSQueuedMaxBytes/2, s.metrics.memoryWaits.Inc)
 	s.ended, s.end = context.WithCancel(context.Background())
 	s.stopping, s.stop = context.WithCancel(s.ended)
 	quiet, err := zap.NewStdLogAt(log, zap.DebugLevel)

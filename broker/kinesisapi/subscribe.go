@@ -55,6 +55,9 @@ func (s *Server) subscribeToShard(ctx context.Context, _ *Call, in *kinesis.Subs
 // shardEvent is a SubscribeToShardEvent. It encodes records where they lie.
 type shardEvent struct{ records.Event }
 
+// Size implements aws.Sized.
+func (x *shardEvent) Size() int { return sizeOf(x.Records) }
+
 // Encode implements aws.Output.
 func (x *shardEvent) Encode(e aws.Encoder) {
 	e.BeginObject()

@@ -76,9 +76,6 @@ func TestSubscription(t *testing.T) {
 			if s == "end" {
 				return nil
 			}
-			if err := call.Reserve(ctx, 100); err != nil {
-				return err
-			}
 			if err := out.Send(event(s), nil); err != nil {
 				return err
 			}

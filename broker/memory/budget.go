@@ -14,45 +14,47 @@ type Budget struct {
 	mu      sync.Mutex
 	limit   int64
 	used    int64
-	waiters list.List // of *waiter
+	waiters list.List // of *Ticket
+	wanted  int64     // bytes that they wait for
 }
 
-type waiter struct {
+// Ticket is a place in the queue for bytes.
+type Ticket struct {
+	b     *Budget
 	n     int64
 	ready chan struct{}
+	place *list.Element
 }
 
 // NewBudget returns a budget of limit bytes.
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
-// Acquire takes n bytes, waiting until they are free or cancel is closed; it
-// reports whether it took them. A request for more than the whole budget is
-// served when nothing else is in use.
-func (b *Budget) Acquire(n int64, cancel <-chan struct{}) bool {
-	b.mu.Lock()
-	if b.waiters.Len() == 0 && b.fits(n) {
-		b.used += n
-		b.mu.Unlock()
-		return true
-	}
-	w := &waiter{n: n, ready: make(chan struct{})}
-	e := b.waiters.PushBack(w)
-	b.mu.Unlock()
-	select {
-	case <-w.ready:
-		return true
-	case <-cancel:
-	}
+// Ask queues for n bytes. They are taken once the ticket is granted. More than
+// the whole budget is granted when nothing else is in use.
+func (b *Budget) Ask(n int64) *Ticket {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	select {
-	case <-w.ready: // granted while we gave up
-		b.used -= n
-	default:
-		b.waiters.Remove(e)
-	}
+	t := &Ticket{b: b, n: n, ready: make(chan struct{})}
+	t.place = b.waiters.PushBack(t)
+	b.wanted += n
 	b.grant()
-	return false
+	return t
+}
+
+// Granted is closed when the bytes are taken.
+func (t *Ticket) Granted() <-chan struct{} { return t.ready }
+
+// Withdraw gives up the place in the queue. It reports false where the bytes
+// were granted before, so that they are the caller's to use or to release.
+func (t *Ticket) Withdraw() bool {
+	t.b.mu.Lock()
+	defer t.b.mu.Unlock()
+	if t.place == nil {
+		return false
+	}
+	t.b.take(t)
+	t.b.grant()
+	return true
 }
 
 // TryAcquire takes n bytes if they are free at once.
@@ -80,30 +82,37 @@ func (b *Budget) Release(n int64) {
 	b.mu.Unlock()
 }
 
-// Used returns how many bytes are taken, and Waiting how many wait for some.
+// Used returns how many bytes are taken.
 func (b *Budget) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.used
 }
 
-// Waiting returns how many callers wait.
-func (b *Budget) Waiting() int {
+// Wanted returns how many bytes are waited for.
+func (b *Budget) Wanted() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.waiters.Len()
+	return b.wanted
 }
 
 func (b *Budget) fits(n int64) bool { return b.used+n <= b.limit || b.used == 0 }
 
 func (b *Budget) grant() {
 	for e := b.waiters.Front(); e != nil; e = b.waiters.Front() {
-		w := e.Value.(*waiter)
-		if !b.fits(w.n) {
+		t := e.Value.(*Ticket)
+		if !b.fits(t.n) {
 			return
 		}
-		b.used += w.n
-		b.waiters.Remove(e)
-		close(w.ready)
+		b.take(t)
+		b.used += t.n
+		close(t.ready)
 	}
+}
+
+// take takes a ticket out of the queue.
+func (b *Budget) take(t *Ticket) {
+	b.waiters.Remove(t.place)
+	t.place = nil
+	b.wanted -= t.n
 }

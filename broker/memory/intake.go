@@ -1,160 +1,256 @@
 package memory
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
-	"io"
+	"math"
+	"slices"
+	"sync"
+	"time"
 )
 
-// Intake reads requests into buffers within one budget. A request is read in
-// steps, so that memory follows the bytes that have come and not those that a
-// client has announced.
+// Intake is a share of the memory for requests, and the requests that are on
+// their way into it.
+//
+// A client that sends a request slowly, or stops in the middle, holds the memory
+// of what it has sent. As long as there is enough for all, that disturbs nobody,
+// and it has its time for each piece. Once others have waited for memory, the
+// requests that would take the longest to arrive make room for them.
 type Intake struct {
-	// small holds requests that are read whole at once. They have a share of their
-	// own, so that large ones that wait for memory do not stop them.
-	small, large *Budget
-	// overdraft lets one request at a time go over the budget: requests that have
-	// begun must not wait for each other for ever.
+	// Haste may be changed before the first request.
+	Haste Haste
+
+	budget *Budget
+	// overdraft is for one request at a time that goes over the budget: requests
+	// that have begun must not wait for each other for ever.
 	overdraft chan struct{}
 	waits     func()
+	now       func() time.Time
+
+	mu       sync.Mutex
+	arriving map[*arrival]struct{}
 }
 
-// Steps of reading.
+// Intakes are shares of one budget, so that small requests, and those of the size
+// that many clients send by default, do not wait for larger ones.
+type Intakes struct{ Small, Usual, Large *Intake }
+
+// The largest requests of the shares.
 const (
-	// smallRequest and less is taken from the share of small ones.
 	smallRequest = 16 << 10
-	// firstStep is read at once; then four times as much each time.
-	firstStep = 256 << 10
+	usualRequest = 2 << 20
 )
 
-// ErrTooLarge is a request that is longer than it may be.
-var ErrTooLarge = errors.New("the request is larger than what is accepted")
+// NewIntakes divides a budget of bytes. It calls waits when a request has to wait
+// for memory.
+func NewIntakes(bytes int64, waits func()) *Intakes {
+	eighth := bytes / 8
+	return &Intakes{NewIntake(eighth, waits), NewIntake(3*eighth, waits), NewIntake(4*eighth, waits)}
+}
 
-// ErrCancelled ends a wait for memory.
-var ErrCancelled = errors.New("waiting for memory was cancelled")
+// For returns the share that a request of size bytes comes out of.
+func (s *Intakes) For(size int) *Intake {
+	switch {
+	case size <= smallRequest:
+		return s.Small
+	case size <= usualRequest:
+		return s.Usual
+	}
+	return s.Large
+}
 
-// NewIntake returns an intake of limit bytes, an eighth of which is for small
-// requests. It calls waits when a request has to wait in the middle.
-func NewIntake(limit int64, waits func()) *Intake {
+// Used returns how many bytes are taken.
+func (s *Intakes) Used() int64 { return s.Small.Used() + s.Usual.Used() + s.Large.Used() }
+
+// Haste says when slow requests make room.
+type Haste struct {
+	// Patience is how long a request waits for memory before others that arrive
+	// slowly are closed for it.
+	Patience time.Duration
+	// Window is over what time the rate of a request is taken.
+	Window time.Duration
+	// Slow is how long a request may still need to arrive without being slow.
+	Slow time.Duration
+}
+
+// Errors of arrivals.
+var (
+	// ErrTooSlow is a request that made room for others.
+	ErrTooSlow = errors.New("it arrived too slowly while others waited for memory")
+	// ErrTooLarge is a request that is longer than it may be.
+	ErrTooLarge = errors.New("it is larger than what is accepted")
+	// ErrGone is a client that went while its request waited for memory.
+	ErrGone = errors.New("the client went while its request waited for memory")
+)
+
+// NewIntake returns an intake of a budget of bytes. It calls waits when a request
+// has to wait for memory.
+func NewIntake(bytes int64, waits func()) *Intake {
 	return &Intake{
-		small: NewBudget(limit / 8), large: NewBudget(limit - limit/8),
-		overdraft: make(chan struct{}, 1), waits: waits,
+		Haste:  Haste{Patience: time.Second, Window: 2 * time.Second, Slow: 5 * time.Second},
+		budget: NewBudget(bytes), overdraft: make(chan struct{}, 1), waits: waits,
+		now: time.Now, arriving: map[*arrival]struct{}{},
 	}
 }
 
 // Used returns how many bytes are taken.
-func (in *Intake) Used() int64 { return in.small.Used() + in.large.Used() }
+func (in *Intake) Used() int64 { return in.budget.Used() }
 
-// Request is a request's bytes and what they have taken from the budget.
-type Request struct {
-	Buf    *Buffer
-	budget *Budget
-	taken  int64
-	drawn  chan struct{} // the overdraft, where it was taken
+// outcome is that of a wait for memory.
+type outcome struct {
+	ok    bool
+	drawn bool // by the overdraft; nothing was taken from the budget
 }
 
-// Release gives back what the request holds. It may be called again.
-func (q *Request) Release() {
-	if q.Buf == nil {
-		return
-	}
-	q.Buf.Release()
-	q.Buf = nil
-	q.budget.Release(q.taken)
-	if q.drawn != nil {
-		<-q.drawn
-	}
-}
-
-// Read reads a request of size bytes, or, where that is negative, to the end of r
-// but not more than most. It waits for memory until cancel is closed. Before it
-// reads, it calls step with the number of bytes that it waits for next.
-func (in *Intake) Read(r io.Reader, size, most int, cancel <-chan struct{}, step func(n int)) (Request, error) {
-	if size > most {
-		return Request{}, ErrTooLarge
-	}
-	q := Request{budget: in.small}
-	have := size
-	if size < 0 || size > smallRequest {
-		q.budget = in.large
-		have = firstStep
-		if size < 0 {
-			have = smallRequest
-		}
-	}
-	// One byte more than allowed shows where the end is missing.
-	end := size
-	if size < 0 {
-		end = most + 1
-	}
-	have = min(have, end)
-	if !q.budget.Acquire(int64(have), cancel) {
-		return q, ErrCancelled
-	}
-	q.taken = int64(have)
-	q.Buf = NewBuffer(have)
-	read := 0
-	for {
-		step(have - read)
-		n, err := io.ReadFull(r, q.Buf.B[read:])
-		read += n
-		if size < 0 && (err == io.EOF || err == io.ErrUnexpectedEOF) {
-			q.Buf.B = q.Buf.B[:read]
-			return q, nil
-		}
-		if err != nil {
-			q.Release()
-			return q, fmt.Errorf("a request of %d bytes did not arrive whole: %w", size, err)
-		}
-		if have == end {
-			if size < 0 {
-				q.Release()
-				return q, ErrTooLarge
-			}
-			return q, nil
-		}
-		have = min(end, 4*have)
-		if !in.grow(&q, int64(have-read), cancel) {
-			q.Release()
-			return q, ErrCancelled
-		}
-		grown := NewBuffer(have)
-		copy(grown.B, q.Buf.B)
-		q.Buf.Release()
-		q.Buf = grown
-	}
-}
-
-// grow takes n more bytes for a request that has begun.
-func (in *Intake) grow(q *Request, n int64, cancel <-chan struct{}) bool {
-	if q.drawn != nil {
-		return true
-	}
-	if q.budget.TryAcquire(n) {
-		q.taken += n
-		return true
+// await takes n bytes of the budget, waiting for them if it must. Where overdraft
+// is given, having that will do as well.
+func (in *Intake) await(n int64, overdraft chan struct{}, gone <-chan struct{}) outcome {
+	if in.budget.TryAcquire(n) {
+		return outcome{ok: true}
 	}
 	in.waits()
-	stop := make(chan struct{})
-	got := make(chan bool, 1)
-	go func() { got <- q.budget.Acquire(n, stop) }()
-	ok := false
-	select {
-	case ok = <-got:
-	case in.overdraft <- struct{}{}:
-		close(stop)
-		if ok = <-got; ok {
-			<-in.overdraft
-		} else {
-			q.drawn = in.overdraft
-			return true
+	ticket := in.budget.Ask(n)
+	hurry := time.NewTicker(in.Haste.Patience)
+	defer hurry.Stop()
+	for {
+		select {
+		case <-ticket.Granted():
+			return outcome{ok: true}
+		case overdraft <- struct{}{}:
+			if ticket.Withdraw() {
+				return outcome{ok: true, drawn: true}
+			}
+			<-overdraft // the bytes came at the same moment
+			return outcome{ok: true}
+		case <-hurry.C:
+			in.relieve()
+		case <-gone:
+			if !ticket.Withdraw() {
+				in.budget.Release(n)
+			}
+			return outcome{}
 		}
-	case <-cancel:
-		close(stop)
-		ok = <-got
 	}
-	if ok {
-		q.taken += n
+}
+
+// relieve ends the slowest requests, as many as it takes to give those who wait for
+// memory what they wait for.
+func (in *Intake) relieve() {
+	for _, a := range in.choose(in.budget.Wanted()) {
+		a.from.Cut()
 	}
-	return ok
+}
+
+// choose marks the slowest requests, until together they have the wanted bytes.
+func (in *Intake) choose(wanted int64) (cut []*arrival) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := in.now()
+	var slow []*arrival
+	for a := range in.arriving {
+		if a.cut {
+			wanted -= a.taken // its memory is on the way
+			continue
+		}
+		a.measure(now)
+		if a.left() > in.Haste.Slow.Seconds() {
+			slow = append(slow, a)
+		}
+	}
+	slices.SortFunc(slow, func(a, b *arrival) int { return cmp.Compare(b.left(), a.left()) })
+	for _, a := range slow {
+		if wanted <= 0 {
+			break
+		}
+		wanted -= a.taken
+		a.cut = true
+		cut = append(cut, a)
+	}
+	return cut
+}
+
+// arrival is a request whose bytes are arriving.
+type arrival struct {
+	in   *Intake
+	from Source
+	size int
+
+	// Guarded by in.mu.
+	read  int
+	taken int64
+	cut   bool
+	piece int // bytes of the present piece
+	// rate is how many bytes a second came in the last window, infinite before the
+	// first has passed. The present one began at since, with before bytes; while
+	// the server itself makes the request wait, it stands still at until.
+	rate         float64
+	since, until time.Time
+	before       int
+}
+
+// begin notes a request of size bytes of which taken bytes of memory are for.
+func (in *Intake) begin(from Source, size int, taken int64) *arrival {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	a := &arrival{in: in, from: from, size: size, taken: taken, rate: math.Inf(1), since: in.now()}
+	in.arriving[a] = struct{}{}
+	return a
+}
+
+func (in *Intake) end(a *arrival) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.arriving, a)
+}
+
+func (a *arrival) isCut() bool {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	return a.cut
+}
+
+// arrived counts n bytes, and reports whether they complete a piece.
+func (a *arrival) arrived(n int) bool {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	a.read += n
+	a.measure(a.in.now())
+	if a.piece += n; a.piece < pieceBytes {
+		return false
+	}
+	a.piece = 0
+	return true
+}
+
+// measure takes the rate of a window that has passed.
+func (a *arrival) measure(now time.Time) {
+	if !a.until.IsZero() {
+		now = a.until
+	}
+	if passed := now.Sub(a.since); passed >= a.in.Haste.Window {
+		a.rate = float64(a.read-a.before) / passed.Seconds()
+		a.since, a.before = now, a.read
+	}
+}
+
+// left is how many seconds the request still takes at its rate.
+func (a *arrival) left() float64 { return float64(a.size-a.read) / a.rate }
+
+// pause stops the request's clock while the server makes it wait.
+func (a *arrival) pause() {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	a.until = a.in.now()
+}
+
+func (a *arrival) resume() {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	a.since, a.until = a.since.Add(a.in.now().Sub(a.until)), time.Time{}
+}
+
+func (a *arrival) took(n int64) {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	a.taken += n
 }

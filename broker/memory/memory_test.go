@@ -1,8 +1,6 @@
 package memory
 
 import (
-	"runtime"
-	"sync"
 	"testing"
 )
 
@@ -58,67 +56,54 @@ func TestBufferIsKeptOnce(t *testing.T) {
 	}
 }
 
-func TestBudgetIsNeverExceededAndServesInOrder(t *testing.T) {
-	b := NewBudget(100)
-	if !b.Acquire(60, nil) {
-		t.Fatal("not granted")
-	}
-	var wg sync.WaitGroup
-	big, small := make(chan struct{}), make(chan struct{})
-	wg.Add(2)
-	go func() { defer wg.Done(); b.Acquire(80, nil); close(big) }()
-	for b.Waiting() != 1 {
-		runtime.Gosched()
-	}
-	go func() { defer wg.Done(); b.Acquire(10, nil); close(small) }()
-	for b.Waiting() != 2 {
-		runtime.Gosched()
-	}
+func granted(t *Ticket) bool {
 	select {
-	case <-small:
-		t.Fatal("the small request overtook the large one")
+	case <-t.Granted():
+		return true
 	default:
-	}
-	b.Release(60)
-	<-big
-	<-small
-	wg.Wait()
-	if b.Used() != 90 {
-		t.Fatalf("used %d", b.Used())
+		return false
 	}
 }
 
-func TestBudgetCancelledWaiterLetsOthersPass(t *testing.T) {
+func TestBudgetIsNeverExceededAndServesInOrder(t *testing.T) {
 	b := NewBudget(100)
-	b.Acquire(60, nil)
-	cancel := make(chan struct{})
-	gaveUp := make(chan bool)
-	go func() { gaveUp <- b.Acquire(80, cancel) }()
-	for b.Waiting() != 1 {
-		runtime.Gosched()
+	if !b.TryAcquire(60) {
+		t.Fatal("not granted")
 	}
-	got := make(chan bool)
-	go func() { got <- b.Acquire(40, nil) }()
-	for b.Waiting() != 2 {
-		runtime.Gosched()
+	big, small := b.Ask(80), b.Ask(10)
+	if granted(big) || granted(small) || b.TryAcquire(1) {
+		t.Fatal("granted above the limit, or past the large request that waits")
 	}
-	close(cancel)
-	if <-gaveUp {
-		t.Fatal("granted although cancelled")
+	if b.Wanted() != 90 {
+		t.Fatalf("wanted %d", b.Wanted())
 	}
-	if !<-got || b.Used() != 100 {
+	b.Release(60)
+	if !granted(big) || !granted(small) || b.Used() != 90 || b.Wanted() != 0 {
+		t.Fatalf("used %d, wanted %d", b.Used(), b.Wanted())
+	}
+}
+
+func TestBudgetWithdrawnTicketLetsOthersPass(t *testing.T) {
+	b := NewBudget(100)
+	b.TryAcquire(60)
+	big, next := b.Ask(80), b.Ask(40)
+	if !big.Withdraw() || big.Withdraw() {
+		t.Fatal("withdrawn not at all, or twice")
+	}
+	if !granted(next) || granted(big) || b.Used() != 100 {
 		t.Fatalf("the next waiter was not served: used %d", b.Used())
+	}
+	if next.Withdraw() {
+		t.Fatal("withdrawn after it was granted")
 	}
 }
 
 func TestBudgetServesWhatIsLargerThanItAlone(t *testing.T) {
 	b := NewBudget(10)
-	if !b.Acquire(50, nil) {
+	if !granted(b.Ask(50)) {
 		t.Fatal("refused for ever")
 	}
-	cancel := make(chan struct{})
-	close(cancel)
-	if b.Acquire(1, cancel) {
+	if granted(b.Ask(1)) {
 		t.Fatal("granted above the limit")
 	}
 }

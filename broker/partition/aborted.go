@@ -139,7 +139,8 @@ func decodeAborted(data []byte) []AbortedTxn {
 	return txns
 }
 
-// sealAborted writes chunks of the index to the store: SaveState only queues.
+// sealAborted writes chunks of the index to the store. The caller may hold the
+// lock: this does not wait.
 func (p *Partition) sealAborted(ps *producers, high int64) {
 	for {
 		txns := ps.index.full(p.m.chunkTxns, high)
@@ -148,7 +149,7 @@ func (p *Partition) sealAborted(ps *producers, high int64) {
 		}
 		data := encodeAborted(make([]byte, 0, len(txns)*abortedTxnSize), txns)
 		st := storage.State{Offset: txns[len(txns)-1].LastOffset + 1, Data: data}
-		if err := p.m.log.SaveState(p.id, chunkName(ps.index.next), st); err != nil {
+		if err := p.m.log.TrySaveState(p.id, chunkName(ps.index.next), st); err != nil {
 			return // they stay in memory, and the next abort tries again
 		}
 		ps.index.wrote(txns, data)
@@ -160,7 +161,7 @@ func (p *Partition) sealAborted(ps *producers, high int64) {
 // deleted.
 func (p *Partition) trimAborted() {
 	for _, c := range p.producers.index.trim(p.start) {
-		_ = p.m.log.SaveState(p.id, chunkName(c.number), storage.State{Offset: c.last + 1})
+		_ = p.m.log.TrySaveState(p.id, chunkName(c.number), storage.State{Offset: c.last + 1})
 	}
 }
 

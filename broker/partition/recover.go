@@ -50,30 +50,55 @@ func (s *snapshots) take(p *Partition) {
 }
 
 // durable hands a snapshot to the store once the log reaches up to it. The
-// caller holds the lock; SaveState only queues.
+// caller holds the lock, so this does not wait.
 func (s *snapshots) durable(p *Partition) {
 	if s.ready == nil || p.high < s.end {
 		return
 	}
-	if err := p.m.log.SaveState(p.id, stateProducers, storage.State{Offset: s.end, Data: s.ready}); err != nil {
-		// Only the next start is slower for it.
-		p.zap().Warn("the snapshot of producers was not saved", zap.Error(err))
-	} else {
+	err := p.m.log.TrySaveState(p.id, stateProducers, storage.State{Offset: s.end, Data: s.ready})
+	switch {
+	case errors.Is(err, storage.ErrBusy):
+		return // the next batch tries again
+	case err != nil:
+		p.notSaved(err)
+	default:
 		p.distrusted = false
 	}
 	s.ready = nil
 }
 
+func (p *Partition) notSaved(err error) {
+	// Only the next start is slower for it.
+	p.zap().Warn("the snapshot of producers was not saved", zap.Error(err))
+}
+
 // saveProducers takes a snapshot out of turn: at a clean end, and before the
 // log is trimmed, since batches behind the last one may be among those that go.
+// It may wait for the store, and is called without the lock.
 func (p *Partition) saveProducers() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.producers == nil || p.snapshot.ready == nil && p.snapshot.end == p.producers.end {
+	ps, s := p.producers, &p.snapshot
+	if ps == nil || s.ready == nil && s.end == ps.end {
+		p.mu.Unlock()
 		return
 	}
-	p.snapshot.take(p)
-	p.snapshot.durable(p)
+	s.take(p)
+	if p.high < s.end {
+		p.mu.Unlock() // the batch that makes it durable hands it over
+		return
+	}
+	st := storage.State{Offset: s.end, Data: s.ready}
+	s.ready = nil
+	p.mu.Unlock()
+	if err := p.m.log.SaveState(p.id, stateProducers, st); err != nil {
+		p.notSaved(err)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.producers == ps { // or else it was distrusted meanwhile
+		p.distrusted = false
+	}
 }
 
 // lockLoaded takes the lock with the state of producers in memory. After an error

@@ -124,14 +124,29 @@ func appendDecimal(dst []byte, words [3]uint64) []byte {
 		for i := len(words) - 1; i >= 0; i-- {
 			words[i], rem = bits.Div64(rem, words[i], group)
 		}
-		for range digits {
-			at--
-			text[at] = byte('0' + rem%10)
-			rem /= 10
+		for range digits / 2 { // two digits at a time: this is done for every record
+			at -= 2
+			two := rem % 100 * 2
+			text[at], text[at+1] = pairs[two], pairs[two+1]
+			rem /= 100
 		}
+		at--
+		text[at] = byte('0' + rem)
 	}
 	for at < len(text)-1 && text[at] == '0' {
 		at++
 	}
 	return append(dst, text[at:]...)
 }
+
+// pairs are the numbers 00 to 99.
+const pairs = "00010203040506070809" +
+	"10111213141516171819" +
+	"20212223242526272829" +
+	"30313233343536373839" +
+	"40414243444546474849" +
+	"50515253545556575859" +
+	"60616263646566676869" +
+	"70717273747576777879" +
+	"80818283848586878889" +
+	"90919293949596979899"

@@ -68,6 +68,7 @@ func (m *Manager) reshard(t *topic.Topic, pending *topic.PendingChange) error {
 
 // change has a provisioned, ACTIVE stream resharded by the steps that plan makes.
 func (m *Manager) change(t *topic.Topic, plan func(t *topic.Topic) ([]shard.Step, error), more func(s *topic.Stream)) error {
+	m.decisions.Lock()
 	next, err := m.update(t, func(t *topic.Topic, s *topic.Stream) (map[string]string, error) {
 		steps, err := plan(t)
 		if err != nil || len(steps) == 0 {
@@ -81,6 +82,7 @@ func (m *Manager) change(t *topic.Topic, plan func(t *topic.Topic) ([]shard.Step
 		}
 		return nil, nil
 	})
+	m.decisions.Unlock()
 	if err != nil {
 		return err
 	}
@@ -119,8 +121,6 @@ func (m *Manager) closed(t *topic.Topic, s *shard.Shard) error {
 
 // SplitShard splits a shard at a hash key.
 func (m *Manager) SplitShard(t *topic.Topic, id string, at string) error {
-	m.decisions.Lock()
-	defer m.decisions.Unlock()
 	return m.change(t, func(t *topic.Topic) ([]shard.Step, error) {
 		if err := m.reshardable(t); err != nil {
 			return nil, err
@@ -146,8 +146,6 @@ func (m *Manager) SplitShard(t *topic.Topic, id string, at string) error {
 
 // MergeShards merges two shards whose ranges follow each other.
 func (m *Manager) MergeShards(t *topic.Topic, id, adjacent string) error {
-	m.decisions.Lock()
-	defer m.decisions.Unlock()
 	return m.change(t, func(t *topic.Topic) ([]shard.Step, error) {
 		if err := m.reshardable(t); err != nil {
 			return nil, err
@@ -194,8 +192,6 @@ const (
 // UpdateShardCount gives a stream this number of shards of the same size. It
 // returns how many there are.
 func (m *Manager) UpdateShardCount(t *topic.Topic, target int32) (current int32, err error) {
-	m.decisions.Lock()
-	defer m.decisions.Unlock()
 	now := m.now()
 	err = m.change(t, func(t *topic.Topic) ([]shard.Step, error) {
 		if err := m.reshardable(t); err != nil {

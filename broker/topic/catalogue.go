@@ -33,6 +33,7 @@ type Catalogue struct {
 	mu       sync.Mutex
 	deleting map[storage.TopicID]Deletion
 	watchers []func(Change)
+	seers    []func(Change)
 	onConfig []func(*config.Config)
 }
 
@@ -210,6 +211,14 @@ func (c *Catalogue) Watch(fn func(Change)) {
 	c.watchers = append(c.watchers, fn)
 }
 
+// WatchSeen is Watch for those who tell others to look at the catalogue: every
+// change is reported once it can be seen there.
+func (c *Catalogue) WatchSeen(fn func(Change)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seers = append(c.seers, fn)
+}
+
 // WatchConfig calls fn with the broker's config whenever it has changed, when
 // that is durable and can be seen; otherwise as with Watch.
 func (c *Catalogue) WatchConfig(fn func(*config.Config)) {
@@ -315,18 +324,20 @@ func (c *Catalogue) commit(e *edit) error {
 	// What is durable is to be seen, even if a watcher should panic.
 	show := sync.OnceFunc(func() { c.view.Store(e.view) })
 	defer show()
-	tell := func(gone bool) {
+	tell := func(fns []func(Change), which func(Change) bool) {
 		for _, ch := range e.changes {
-			if (ch.New == nil) == gone {
-				for _, fn := range c.watchers {
-					fn(ch)
-				}
+			if !which(ch) {
+				continue
+			}
+			for _, fn := range fns {
+				fn(ch)
 			}
 		}
 	}
-	tell(false)
+	tell(c.watchers, func(ch Change) bool { return ch.New != nil })
 	show()
-	tell(true)
+	tell(c.watchers, func(ch Change) bool { return ch.New == nil })
+	tell(c.seers, func(Change) bool { return true })
 	if e.reconfigured {
 		for _, fn := range c.onConfig {
 			fn(e.config)

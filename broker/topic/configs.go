@@ -107,6 +107,9 @@ func (e *edit) alterTopic(ch ConfigChange) error {
 	if old == nil { // only now, as Kafka looks at the configs first
 		return refuse(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", ch.Name)
 	}
+	if policy := next["cleanup.policy"]; IsInternal(ch.Name) && policy != "compact" {
+		return refuse(kerr.InvalidConfig, "cleanup.policy of '%s' must stay compact, not '%s': the broker's own state is in it, and retention would delete what is still in use", ch.Name, policy)
+	}
 	if !maps.Equal(next, old.Configs) {
 		t := *old
 		t.Configs, t.Settings = orNil(next), e.settings(next)

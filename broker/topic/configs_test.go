@@ -120,6 +120,45 @@ func TestAlterReplacesTheConfigsOfATopic(t *testing.T) {
 	}
 }
 
+// With any other cleanup policy, also the default that a removed one falls back
+// to, retention deleted committed offsets and the state of transactions.
+func TestInternalTopicsStayCompacted(t *testing.T) {
+	op := func(name string, o Op, value string) ConfigOp { return ConfigOp{name, o, &value} }
+	for _, name := range []string{ConsumerOffsets, TransactionState} {
+		c := open(t, newMeta())
+		if _, err := c.Ensure(name); err != nil {
+			t.Fatal(err)
+		}
+		before := len(c.Topic(name).Configs)
+		for i, tc := range []struct {
+			replace bool
+			op      ConfigOp
+			want    *kerr.Error
+		}{
+			{false, op("cleanup.policy", Set, "delete"), kerr.InvalidConfig},
+			{false, op("cleanup.policy", Set, ""), kerr.InvalidConfig},
+			{false, op("cleanup.policy", Append, "delete"), kerr.InvalidConfig},
+			{false, op("cleanup.policy", Subtract, "compact"), kerr.InvalidConfig},
+			{false, ConfigOp{"cleanup.policy", Delete, nil}, kerr.InvalidConfig},
+			{true, op("retention.ms", Set, "1"), kerr.InvalidConfig}, // which drops the policy
+			{false, op("cleanup.policy", Set, "compact"), nil},
+			{false, op("retention.ms", Set, "1"), nil}, // without delete it says nothing
+			{false, op("segment.bytes", Set, "2097152"), nil},
+		} {
+			alter(t, c, tc.want, ConfigChange{Resource: Resource{Name: name}, Replace: tc.replace, Ops: []ConfigOp{tc.op}})
+			if s := c.Topic(name).Settings; s.CleanupDelete || !s.CleanupCompact {
+				t.Fatalf("%s, change %d: %+v", name, i, s)
+			}
+		}
+		if got := len(c.Topic(name).Configs); got != before+1 {
+			t.Errorf("%s has %d configs, had %d", name, got, before)
+		}
+		alter(t, c, nil, ConfigChange{Resource: Resource{Name: name}, Replace: true, Ops: []ConfigOp{op("cleanup.policy", Set, "compact")}})
+	}
+	alter(t, open(t, newMeta()), kerr.UnknownTopicOrPartition,
+		ConfigChange{Resource: Resource{Name: ConsumerOffsets}, Ops: []ConfigOp{op("cleanup.policy", Set, "delete")}})
+}
+
 func TestAlterConfigsOfOddResources(t *testing.T) {
 	c := open(t, newMeta())
 	mustCreate(t, c, plain("a"))

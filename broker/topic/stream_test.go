@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -231,4 +232,28 @@ func TestAChangeThatFailsChangesNothing(t *testing.T) {
 	}
 	_, err = d.ChangeStream(a.ID, split)
 	wantCode(t, err, kerr.PolicyViolation)
+}
+
+func TestChangesAreToldBeforeAndOnceTheyAreSeen(t *testing.T) {
+	c := open(t, newMeta())
+	var told []string
+	note := func(who string) func(Change) {
+		return func(ch Change) {
+			told = append(told, fmt.Sprintf("%s %t->%t seen %t", who, ch.Old != nil, ch.New != nil, c.Topic("a") == ch.New))
+		}
+	}
+	c.WatchSeen(note("after"))
+	c.Watch(note("before"))
+	a := mustCreate(t, c, plain("a"))
+	alter(t, c, nil, ConfigChange{Resource: Resource{Name: "a"}, Ops: []ConfigOp{{"retention.ms", Set, ptr("9")}}})
+	if _, errs, err := c.Delete([]storage.TopicID{a.ID}); errs[0] != nil || err != nil {
+		t.Fatal(errs, err)
+	}
+	want := []string{
+		"before false->true seen false", "after false->true seen true", "before true->true seen false", "after true->true seen true",
+		"before true->false seen true", "after true->false seen true",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("%q", told)
+	}
 }

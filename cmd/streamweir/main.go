@@ -37,6 +37,7 @@ func commands() []*cobra.Command {
 		newProduceCommand(),
 		newConsumeCommand(),
 		newGroupCommand(),
+		newStreamCommand(),
 		newVersionCommand(),
 	}
 }

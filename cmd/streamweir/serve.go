@@ -27,8 +27,10 @@ func serveCommand() *cobra.Command {
 --aws-addr, over the same topics, with the data in --data-dir.
 
 Settings come from a YAML file (--config), from the environment
-(STREAMWEIR_LOG_RETENTION_MS for log.retention.ms) and from --set; the later one
-wins. docs/configuration.md lists them all.
+(STREAMWEIR_LOG_RETENTION_MS for log.retention.ms) and from the command line; the
+later one wins. --data-dir, --kafka-addr, --aws-addr and --admin-addr stand
+for data.dir, listeners, aws.addr and admin.listener, which --set must not give as well.
+docs/configuration.md lists all settings.
 
 SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`,
 		Example: `  streamweir serve
@@ -37,21 +39,18 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
   streamweir serve --config streamweir.yaml --set storage.sync=os`,
 		Args: args(cobra.NoArgs, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			set := []string{}
-			if cmd.Flags().Changed("data-dir") {
-				set = append(set, "data.dir="+o.dataDir)
+			var flags []config.Flag
+			given := func(flag, setting, value string) {
+				if cmd.Flags().Changed(flag) {
+					flags = append(flags, config.Flag{Flag: "--" + flag, Setting: setting, Value: value})
+				}
 			}
-			if cmd.Flags().Changed("kafka-addr") {
-				set = append(set, "listeners=PLAINTEXT://"+o.kafkaAddr)
-			}
-			if cmd.Flags().Changed("aws-addr") {
-				set = append(set, "aws.addr="+o.awsAddr)
-			}
-			if cmd.Flags().Changed("admin-addr") {
-				set = append(set, "admin.listener="+o.adminAddr)
-			}
+			given("data-dir", "data.dir", o.dataDir)
+			given("kafka-addr", "listeners", "PLAINTEXT://"+o.kafkaAddr)
+			given("aws-addr", "aws.addr", o.awsAddr)
+			given("admin-addr", "admin.listener", o.adminAddr)
 			cfg, warnings, err := config.Load(config.Source{
-				File: o.config, Environ: serverEnviron(), Set: append(set, o.set...),
+				File: o.config, Environ: serverEnviron(), Flags: flags, Set: o.set,
 			})
 			if err != nil {
 				return misuse(cmd, "%w", err)

@@ -13,7 +13,7 @@ const kafkaJSVersion = "2.2.4"
 
 func TestKafkaJS(t *testing.T) {
 	node, npm := harness.NeedTool(t, "node"), harness.NeedTool(t, "npm")
-	dir := cacheDir(t, "kafkajs-"+kafkaJSVersion)
-	installed(t, dir, exec.Command(npm, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "kafkajs@"+kafkaJSVersion))
+	dir := harness.CacheDir(t, "kafkajs-"+kafkaJSVersion)
+	harness.Installed(t, dir, exec.Command(npm, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "kafkajs@"+kafkaJSVersion))
 	script(t, node, "testdata/kafkajs_roundtrip.js", "NODE_PATH="+filepath.Join(dir, "node_modules"), "KAFKAJS_NO_PARTITIONER_WARNING=1")
 }

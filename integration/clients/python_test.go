@@ -21,9 +21,9 @@ const (
 func python(t testing.TB) string {
 	t.Helper()
 	python3 := harness.NeedTool(t, "python3")
-	dir := cacheDir(t, "python-"+strings.NewReplacer("=", "-", ".", "_").Replace(confluentVersion+"-"+kafkaPythonVersion))
+	dir := harness.CacheDir(t, "python-"+strings.NewReplacer("=", "-", ".", "_").Replace(confluentVersion+"-"+kafkaPythonVersion))
 	inside := filepath.Join(dir, "venv", "bin", "python3")
-	installed(t, dir,
+	harness.Installed(t, dir,
 		exec.Command(python3, "-m", "venv", filepath.Join(dir, "venv")),
 		exec.Command(inside, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", confluentVersion, kafkaPythonVersion))
 	return inside

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +77,33 @@ func TestSlowRequests(t *testing.T) {
 		}
 	}
 	grown(t, s, before, 500*megabyte)
+}
+
+// Connections that send most of a large request and stop, all the memory for
+// requests among them: others have theirs soon.
+func TestUploadsThatStall(t *testing.T) {
+	harness.OnlyStreamweir(t, "it waits for them until connections.max.idle.ms")
+	s := harness.Start(t, harness.Plain(), harness.Config("queued.max.request.bytes", "67108864"),
+		harness.Config("socket.request.max.bytes", "33554432"))
+	topic := harness.Topic(t, s, 1)
+	const size = 32 << 20
+	most := append(binary.BigEndian.AppendUint32(nil, size), make([]byte, size-1000)...)
+	for range 8 {
+		c := harness.Dial(t, s)
+		var upload sync.WaitGroup
+		upload.Go(func() { _, _ = c.Write(most) }) // the server cuts off as many as it must
+		t.Cleanup(func() { c.Close(); upload.Wait() })
+	}
+	harness.Eventually(t, harness.Long, "requests wait for memory", func() error {
+		return atLeast("waits", int64(scrape(t, s)["streamweir_kafka_memory_waits_total"]), 1)
+	})
+	ctx := harness.Context(t, harness.Long)
+	cl := writer(t, s, topic)
+	for i := range 5 {
+		if err := put(ctx, cl, harness.Incompressible(uint64(i), megabyte)); err != nil {
+			t.Fatalf("produce %d beside clients that have stopped in the middle: %v", i, err)
+		}
+	}
 }
 
 // Thousands of connections that say nothing, or half a word, cost little and

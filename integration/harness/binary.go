@@ -22,6 +22,7 @@ const (
 	envBootstrap = "STREAMWEIR_TEST_BOOTSTRAP"
 	envScript    = "STREAMWEIR_KAFKA_SCRIPT"
 	envLogs      = "STREAMWEIR_TEST_LOGS"
+	envAWS       = "STREAMWEIR_TEST_AWS_ENDPOINT"
 
 	peerKafka = "apache-kafka"
 )

@@ -20,5 +20,8 @@
 //	                           with the peer set: the broker that Shared returns
 //	                           (Start still makes its own)
 //	STREAMWEIR_KAFKA_SCRIPT    the script that runs Apache Kafka and its tools
+//	STREAMWEIR_TEST_AWS_ENDPOINT=URL
+//	                           run the tests of the Kinesis API against another
+//	                           emulator, as far as it has what they need
 //	STREAMWEIR_TEST_LOGS=DIR   keep every server's log there
 package harness

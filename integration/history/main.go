@@ -82,6 +82,7 @@ func parse(args []string) (*options, error) {
 	fs.DurationVar(&o.Every, "every", 4*time.Second, "mean time between two disturbances")
 	fs.BoolVar(&o.Transactions, "transactions", true, "send transactions, too")
 	fs.BoolVar(&o.Compaction, "compaction", true, "use a compacted topic, too")
+	protocols := fs.String("protocols", "kafka,kinesis", "comma-separated `list`: kafka has topics of its own, kinesis has streams that both protocols write and read")
 	disturb := fs.String("disturb", "all", "comma-separated `list` of what is done to the broker")
 	fs.Func("set", "`KEY=VALUE` of the broker's configuration, repeatable", func(kv string) error {
 		o.config = append(o.config, kv)
@@ -96,6 +97,16 @@ func parse(args []string) (*options, error) {
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	for name := range strings.SplitSeq(*protocols, ",") {
+		switch strings.TrimSpace(name) {
+		case "kafka":
+			o.Kafka = true
+		case "kinesis":
+			o.Kinesis = true
+		default:
+			return nil, fmt.Errorf("protocol %q is not known; known are kafka and kinesis", name)
+		}
 	}
 	var err error
 	o.Disturb, err = workload.ParseDisturbances(*disturb)
@@ -140,6 +151,10 @@ func (o *options) run(ctx context.Context, out io.Writer) (total *summary, err e
 	sys, err := o.open(dir)
 	if err != nil {
 		return nil, err
+	}
+	if o.Kinesis && !sys.Kinesis() {
+		o.Log("%s serves no streams: Kafka alone is checked", sys.Name())
+		o.Kafka, o.Kinesis = true, false
 	}
 	total = newSummary(sys.Name(), o.Seed)
 	defer func() {

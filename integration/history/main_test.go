@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { harness.Main(m) }
 func TestShortRun(t *testing.T) {
 	o := &options{system: "streamweir", dir: filepath.Join(t.TempDir(), "run"), Config: workload.Config{
 		Seed: 1, Load: time.Duration(harness.Scale(40)) * time.Second, Settle: 60 * time.Second, Rate: 400, Every: 2 * time.Second,
-		Disturb: workload.Disturbances(), Transactions: true, Compaction: true,
+		Disturb: workload.Disturbances(), Transactions: true, Compaction: true, Kafka: true, Kinesis: true,
 	}}
 	if harness.AgainstKafka() {
 		script, err := harness.KafkaScript()
@@ -43,6 +43,9 @@ func TestShortRun(t *testing.T) {
 	rows := []string{rowAcked, rowRefused, rowPolled, rowBounds, rowCommits, rowFetched}
 	if o.Transactions {
 		rows = append(rows, rowCommitted, rowAborted)
+	}
+	if o.Kinesis {
+		rows = append(rows, rowPutAcked, rowRead, rowShown, rowEnds, rowListings, rowReshards)
 	}
 	for _, row := range rows {
 		if total.counts[row] == 0 {
@@ -72,10 +75,10 @@ func TestFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Seed != 7 || o.minutes != 0.5 || len(o.Disturb) != 2 || o.Disturb[1] != workload.Grow || len(o.config) != 2 {
+	if o.Seed != 7 || o.minutes != 0.5 || len(o.Disturb) != 2 || o.Disturb[1] != workload.Grow || !o.Kafka || !o.Kinesis || len(o.config) != 2 {
 		t.Errorf("parsed %+v", o)
 	}
-	for _, args := range [][]string{{"-disturb", "earthquake"}, {"more"}} {
+	for _, args := range [][]string{{"-disturb", "earthquake"}, {"-protocols", "amqp"}, {"more"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v: no error", args)
 		}
@@ -89,9 +92,10 @@ func TestFlags(t *testing.T) {
 func TestSummaryCountsRounds(t *testing.T) {
 	s := newSummary("x", 5)
 	h := &checker.History{
-		Sends:  []checker.Send{{Outcome: checker.OK}, {Outcome: checker.Failed}, {Outcome: checker.Unknown}},
-		Txns:   []checker.Txn{{Outcome: checker.OK}, {Outcome: checker.Failed}},
-		Polls:  []checker.Poll{{Records: make([]checker.Record, 4)}},
+		Sends:    []checker.Send{{Outcome: checker.OK}, {Outcome: checker.Failed}, {Outcome: checker.Unknown}, {Outcome: checker.OK, Put: &checker.Put{}}},
+		Txns:     []checker.Txn{{Outcome: checker.OK}, {Outcome: checker.Failed}},
+		Polls:    []checker.Poll{{Records: make([]checker.Record, 4)}, {Records: make([]checker.Record, 1), Shard: &checker.ShardRead{Ended: true}}},
+		Listings: make([]checker.Listing, 3), Reshards: []checker.Reshard{{Outcome: checker.OK}, {}},
 		Events: []checker.Event{{What: "kill"}, {What: "grow: t has 4"}, {What: "boom", Crash: true}},
 	}
 	found := &checker.Findings{Count: map[checker.Anomaly]int{checker.LostWrite: 2}}
@@ -100,8 +104,10 @@ func TestSummaryCountsRounds(t *testing.T) {
 	var out bytes.Buffer
 	s.print(&out)
 	for _, want := range []string{
-		"seed                    5\n", "rounds                  2\n", "  acknowledged          2\n", "  refused               2\n", "  unknown               2\n",
-		"transactions committed  2\n", "records polled          8\n", "disturbed by grow       2\n", "findings                4\n", "  lost-write            4\n",
+		"seed                    5\n", "rounds                  2\n", "  acknowledged          4\n", "  refused               2\n", "  unknown               2\n",
+		"transactions committed  2\n", "records polled          10\n", "disturbed by grow       2\n", "findings                4\n", "  lost-write            4\n",
+		"put through Kinesis     2\n", "  acknowledged by it    2\n", "reads through Kinesis   2\n", "  records shown         2\n", "shard ends read         2\n",
+		"shards listed           6\n", "reshards acknowledged   2\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ type plant struct {
 	txn     bool // needs transactions
 	keepOld bool // needs what compaction would remove
 	disturb workload.Disturbance
+	kinesis bool   // is a fault in streams
+	on      string // what the finding's subject contains
 }
 
 var planted = []plant{
@@ -47,6 +50,26 @@ var planted = []plant{
 	{fault: "half-commit", kind: checker.HalfTransaction, txn: true},
 	{fault: "commit-fenced", kind: checker.FencedCommit, txn: true},
 	{fault: "lose-txn-offsets", kind: checker.OffsetsApart, txn: true},
+
+	{fault: "hide-record", kind: checker.ProtocolsApart, kinesis: true},
+	{fault: "other-record", kind: checker.ProtocolsApart, kinesis: true},
+	{fault: "alter-data", kind: checker.Altered, kinesis: true, on: "Kinesis"},
+	{fault: "skip-event", kind: checker.SkippedPoll, kinesis: true, on: "Kinesis"},
+	{fault: "late-latest", kind: checker.SkippedPoll, kinesis: true, on: "LATEST"},
+	{fault: "old-iterator", kind: checker.NonMonotonic, kinesis: true, on: "Kinesis"},
+	{fault: "stick-iterator", kind: checker.FalseTip, kinesis: true},
+	{fault: "put-twice", kind: checker.Duplicate, kinesis: true},
+	{fault: "stray-put", kind: checker.WrongShard, kinesis: true},
+	{fault: "repeat-sequence", kind: checker.TwoValues, kinesis: true},
+	{fault: "swap-results", kind: checker.Reordered, kinesis: true},
+	{fault: "wrong-sequence", kind: checker.BadSequence, kinesis: true},
+	{fault: "commit-aborted", kind: checker.AbortedRead, kinesis: true, txn: true, on: "Kinesis"},
+	{fault: "early-end", kind: checker.EarlyEnd, kinesis: true, disturb: workload.Split},
+	{fault: "no-children", kind: checker.ChildlessEnd, kinesis: true, disturb: workload.Split},
+	{fault: "late-parent", kind: checker.AfterEnd, kinesis: true, disturb: workload.Split},
+	{fault: "lose-shard", kind: checker.LineageBroken, kinesis: true},
+	{fault: "lose-split", kind: checker.LostReshard, kinesis: true, disturb: workload.Split},
+	{fault: "stick-stream", kind: checker.StuckStream, kinesis: true},
 }
 
 // TestPlantedFaultsAreFound lets a broker lie in one way after the other, on one
@@ -55,6 +78,9 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	sys := system(t)
 	for i, p := range planted {
 		t.Run(p.fault, func(t *testing.T) {
+			if p.kinesis {
+				harness.OnlyStreamweir(t, "Apache Kafka has no streams")
+			}
 			t.Parallel()
 			l, err := liar.New(p.fault)
 			if err != nil {
@@ -62,12 +88,15 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			}
 			c := workload.Config{
 				Seed: 1, Load: 5 * time.Second, Settle: 6 * time.Second, Rate: 400, Every: time.Second, Transactions: p.txn, Compaction: true,
-				KeepOld: p.keepOld, Log: t.Logf, Wrap: l.Wrap,
+				KeepOld: p.keepOld, Log: t.Logf, Wrap: l.Wrap, Kafka: !p.kinesis, Kinesis: p.kinesis, WrapHTTP: l.WrapHTTP,
+			}
+			if p.kinesis {
+				c.Load, c.Settle = 4*time.Second, 4*time.Second
 			}
 			if p.disturb != "" {
 				c.Disturb = []workload.Disturbance{p.disturb}
 			}
-			mustFind(t, sys, c, 1+i, p.kind)
+			mustFind(t, sys, c, 1+i, p.on, p.kind)
 		})
 	}
 }
@@ -110,8 +139,8 @@ func system(t *testing.T) *workload.System {
 }
 
 // mustFind makes the history of one round and wants kinds of findings in it, each
-// with a short history that shows it.
-func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, kinds ...checker.Anomaly) {
+// with a short history that shows it, and a subject that contains on.
+func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, on string, kinds ...checker.Anomaly) {
 	t.Helper()
 	history, err := workload.NewRun(c, sys).Round(t.Context(), n)
 	if err != nil {
@@ -120,9 +149,9 @@ func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, kind
 	found := checker.Check(history)
 	t.Logf("%s; found %v", inShort(history, found), found.Count)
 	for _, kind := range kinds {
-		i := slices.IndexFunc(found.Found, func(f checker.Finding) bool { return f.Kind == kind })
+		i := slices.IndexFunc(found.Found, func(f checker.Finding) bool { return f.Kind == kind && strings.Contains(f.On, on) })
 		if i < 0 {
-			t.Errorf("%s was not found", kind)
+			t.Errorf("%s %s was not found", kind, on)
 			continue
 		}
 		var b bytes.Buffer

@@ -18,9 +18,13 @@ var storeFaults = []struct {
 	fault   string
 	kinds   []checker.Anomaly
 	disturb workload.Disturbance
+	kinesis bool
+	on      string
 }{
 	{fault: "drop", kinds: []checker.Anomaly{checker.LostWrite}},
+	{fault: "drop", kinds: []checker.Anomaly{checker.LostWrite}, kinesis: true},
 	{fault: "alter", kinds: []checker.Anomaly{checker.Altered}},
+	{fault: "alter", kinds: []checker.Anomaly{checker.Altered}, kinesis: true, on: "Kinesis"},
 	{fault: "early", kinds: []checker.Anomaly{checker.TwoValues, checker.OffsetBack, checker.EndBack}, disturb: workload.Kill},
 	{fault: "stick", kinds: []checker.Anomaly{checker.StuckWrites}},
 	{fault: "crash", kinds: []checker.Anomaly{checker.Crashed}},
@@ -45,11 +49,11 @@ func TestPlantedStoreFaultsAreFound(t *testing.T) {
 			}
 			// A store that is stuck does not close.
 			t.Cleanup(sys.Kill)
-			c := workload.Config{Seed: 1, Load: 7 * time.Second, Settle: 5 * time.Second, Rate: 300, Every: 2 * time.Second, Log: t.Logf}
+			c := workload.Config{Seed: 1, Load: 7 * time.Second, Settle: 5 * time.Second, Rate: 300, Every: 2 * time.Second, Kafka: !p.kinesis, Kinesis: p.kinesis, Log: t.Logf}
 			if p.disturb != "" {
 				c.Disturb = []workload.Disturbance{p.disturb}
 			}
-			mustFind(t, sys, c, 1, p.kinds...)
+			mustFind(t, sys, c, 1, p.on, p.kinds...)
 		})
 	}
 }

@@ -54,21 +54,47 @@ const (
 	rowCommits    = "offsets committed"
 	rowFetched    = "offsets fetched"
 	rowAwaits     = "waits"
+	rowPut        = "put through Kinesis"
+	rowPutAcked   = "  acknowledged by it"
+	rowRead       = "reads through Kinesis"
+	rowShown      = "  records shown"
+	rowEnds       = "shard ends read"
+	rowListings   = "shards listed"
+	rowReshards   = "reshards acknowledged"
 )
 
 func count(h *checker.History) map[string]int {
 	n := map[string]int{
 		rowOperations: h.Operations(), rowSent: len(h.Sends), rowPolls: len(h.Polls), rowBounds: len(h.Bounds),
-		rowCommits: len(h.Commits), rowFetched: len(h.Fetched), rowAwaits: len(h.Awaits),
+		rowCommits: len(h.Commits), rowFetched: len(h.Fetched), rowAwaits: len(h.Awaits), rowListings: len(h.Listings),
 	}
 	for _, s := range h.Sends {
 		n[[]string{rowUnknown, rowAcked, rowRefused}[s.Outcome]]++
+		if s.Put != nil {
+			n[rowPut]++
+			if s.Outcome == checker.OK {
+				n[rowPutAcked]++
+			}
+		}
 	}
 	for _, t := range h.Txns {
 		n[[]string{rowUndecided, rowCommitted, rowAborted}[t.Outcome]]++
 	}
 	for _, p := range h.Polls {
 		n[rowPolled] += len(p.Records)
+		if p.Shard == nil {
+			continue
+		}
+		n[rowRead]++
+		n[rowShown] += len(p.Records)
+		if p.Shard.Ended {
+			n[rowEnds]++
+		}
+	}
+	for _, r := range h.Reshards {
+		if r.Outcome == checker.OK {
+			n[rowReshards]++
+		}
 	}
 	return n
 }
@@ -101,6 +127,7 @@ func (s *summary) print(out io.Writer) {
 	for _, name := range []string{
 		rowOperations, rowSent, rowAcked, rowRefused, rowUnknown, rowCommitted, rowAborted, rowUndecided,
 		rowPolls, rowPolled, rowBounds, rowCommits, rowFetched, rowAwaits,
+		rowPut, rowPutAcked, rowRead, rowShown, rowEnds, rowListings, rowReshards,
 	} {
 		row(name, s.counts[name])
 	}

@@ -35,7 +35,7 @@ func (cborCodec) Decode(body []byte, in Input) *Error {
 }
 
 func (cborCodec) Append(dst []byte, out Output) []byte {
-	e := cborEncoder{dst}
+	e := cborEncoder{grown(dst, out)}
 	out.Encode(&e)
 	return e.b
 }

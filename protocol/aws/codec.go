@@ -2,6 +2,7 @@ package aws
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,21 @@ type Input interface {
 // Output is the response of an action, or another value that is sent.
 type Output interface {
 	Encode(Encoder)
+}
+
+// Sized is an Output that knows about how many bytes it takes in JSON, so that a
+// large one is not copied as its buffer grows.
+type Sized interface {
+	Output
+	Size() int
+}
+
+// grown makes room for out behind dst, if it says how much it takes.
+func grown(dst []byte, out Output) []byte {
+	if s, ok := out.(Sized); ok {
+		return slices.Grow(dst, s.Size())
+	}
+	return dst
 }
 
 // Codec is one encoding of bodies.

@@ -3,6 +3,7 @@ package aws
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	// AWS's own implementation of its frames.
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
@@ -15,12 +16,11 @@ const ContentTypeEvents = "application/vnd.amazon.eventstream"
 const initialResponse = "initial-response"
 
 // EventWriter makes the frames of an event stream. The frame that a method returns
-// holds until the next call.
+// holds until the next call, or Reset.
 type EventWriter struct {
 	codec   Codec
 	encoder *eventstream.Encoder
-	payload []byte
-	frame   bytes.Buffer
+	last    *buffer
 }
 
 // NewEventWriter returns a writer of frames with payloads in codec.
@@ -43,31 +43,38 @@ func (w *EventWriter) Exception(e *Error) ([]byte, error) {
 	return w.message("exception", e.Type, exception{e})
 }
 
-// keptFrame is the largest buffer that a writer keeps from one event to the next:
-// there are many writers, and most are idle.
-const keptFrame = 16 << 10
+// buffers are for payloads and frames: there are many writers, and most are idle,
+// so that none keeps its own. A collection of garbage empties it.
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+type buffer struct {
+	payload []byte
+	frame   bytes.Buffer
+}
 
 // Reset lets go of the last frame.
 func (w *EventWriter) Reset() {
-	if cap(w.payload) > keptFrame {
-		w.payload = nil
-	}
-	if w.frame.Cap() > keptFrame {
-		w.frame = bytes.Buffer{}
+	if w.last != nil {
+		buffers.Put(w.last)
+		w.last = nil
 	}
 }
 
 func (w *EventWriter) message(kind, name string, payload Output) ([]byte, error) {
-	w.payload = w.codec.Append(w.payload[:0], payload)
+	if w.last == nil {
+		w.last = buffers.Get().(*buffer)
+	}
+	b := w.last
+	b.payload = w.codec.Append(b.payload[:0], payload)
 	var headers eventstream.Headers
 	headers.Set(":"+kind+"-type", eventstream.StringValue(name))
 	headers.Set(":content-type", eventstream.StringValue(w.codec.ContentType()))
 	headers.Set(":message-type", eventstream.StringValue(kind))
-	w.frame.Reset()
-	if err := w.encoder.Encode(&w.frame, eventstream.Message{Headers: headers, Payload: w.payload}); err != nil {
+	b.frame.Reset()
+	if err := w.encoder.Encode(&b.frame, eventstream.Message{Headers: headers, Payload: b.payload}); err != nil {
 		return nil, fmt.Errorf("encode %s %s: %w", kind, name, err)
 	}
-	return w.frame.Bytes(), nil
+	return b.frame.Bytes(), nil
 }
 
 type emptyObject struct{}

@@ -38,7 +38,7 @@ func (jsonCodec) Decode(body []byte, in Input) *Error {
 
 func (jsonCodec) Append(dst []byte, out Output) []byte {
 	var e jsonEncoder
-	e.SetBytes(dst)
+	e.SetBytes(grown(dst, out))
 	out.Encode(&e)
 	return e.Bytes()
 }

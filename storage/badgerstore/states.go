@@ -41,15 +41,20 @@ const stateOverhead = 256
 
 func stateCost(ch *change) int64 { return int64(len(ch.state.Data)) + stateOverhead }
 
-// add waits until there is room for ch, and makes it the pending one.
-func (s *states) add(ch *change) {
+// add makes ch the pending one once there is room for it. Without wait it
+// reports false where there is none.
+func (s *states) add(ch *change, wait bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.mu.bytes > 0 && s.mu.bytes+stateCost(ch) > s.limit {
+		if !wait {
+			return false
+		}
 		s.mu.room.Wait()
 	}
 	s.mu.bytes += stateCost(ch)
 	s.mu.pending[stateKey{ch.partition, ch.name}] = ch
+	return true
 }
 
 // saved says that ch is in the database, or failed.
@@ -90,6 +95,14 @@ func (s *states) forget(ids []storage.Partition) {
 }
 
 func (l *batchLog) SaveState(id storage.Partition, name string, st storage.State) error {
+	return l.saveState(id, name, st, true)
+}
+
+func (l *batchLog) TrySaveState(id storage.Partition, name string, st storage.State) error {
+	return l.saveState(id, name, st, false)
+}
+
+func (l *batchLog) saveState(id storage.Partition, name string, st storage.State, wait bool) error {
 	s := l.store()
 	if !s.enter() {
 		return storage.ErrClosed
@@ -102,7 +115,9 @@ func (l *batchLog) SaveState(id storage.Partition, name string, st storage.State
 		return fmt.Errorf("save state %s of %s: %w", name, id, err)
 	}
 	ch := &change{kind: changeState, partition: id, name: name, state: storage.State{Offset: st.Offset, Data: bytes.Clone(st.Data)}}
-	s.states.add(ch)
+	if !s.states.add(ch, wait) {
+		return fmt.Errorf("save state %s of %s: %w: %d bytes of states are on their way to disk", name, id, storage.ErrBusy, s.states.limit)
+	}
 	if !s.queue.change(ch) {
 		s.states.saved(ch)
 		return storage.ErrClosed

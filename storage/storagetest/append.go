@@ -247,15 +247,16 @@ func testClosed(t *testing.T, h *harness) {
 	_, _, loadErr := l.LoadState(p, "x")
 	_, _, getErr := m.Get("x")
 	for what, err := range map[string]error{
-		"Read":      readErr,
-		"Batches":   l.Batches(p, 0, func(storage.BatchInfo) bool { return true }),
-		"Trim":      l.Trim(p, 1),
-		"Drop":      l.Drop(p),
-		"SaveState": l.SaveState(p, "x", storage.State{}),
-		"LoadState": loadErr,
-		"Get":       getErr,
-		"Scan":      m.Scan("", func(string, []byte) error { return nil }),
-		"Apply":     m.Apply(storage.Op{Key: "x", Value: []byte("y")}),
+		"Read":         readErr,
+		"Batches":      l.Batches(p, 0, func(storage.BatchInfo) bool { return true }),
+		"Trim":         l.Trim(p, 1),
+		"Drop":         l.Drop(p),
+		"SaveState":    l.SaveState(p, "x", storage.State{}),
+		"TrySaveState": l.TrySaveState(p, "x", storage.State{}),
+		"LoadState":    loadErr,
+		"Get":          getErr,
+		"Scan":         m.Scan("", func(string, []byte) error { return nil }),
+		"Apply":        m.Apply(storage.Op{Key: "x", Value: []byte("y")}),
 	} {
 		if !errors.Is(err, storage.ErrClosed) {
 			t.Errorf("%s of a closed store: %v, want ErrClosed", what, err)

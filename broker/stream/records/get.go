@@ -32,8 +32,10 @@ func (m *Manager) Get(it Iterator, limit int) (*Got, error) {
 		q.Add(quota.ReadThroughputExceeded, 1)
 		return nil, m.tooFast(sh.Index, sh.Topic.Name)
 	}
+	start := m.clock.Now()
 	out := newRecords(&m.memory)
 	if err := m.read(sh, it.Offset, limit, MaxGetBytes, out); err != nil {
+		q.Add(quota.GetRecordsSuccess, 0)
 		out.Release()
 		return nil, err
 	}
@@ -46,6 +48,9 @@ func (m *Manager) Get(it Iterator, limit int) (*Got, error) {
 		quota.Value{Metric: quota.GetRecordsBytes, V: float64(out.Bytes)},
 		quota.Value{Metric: quota.GetRecordsRecords, V: float64(len(out.List))},
 		quota.Value{Metric: quota.GetRecordsIteratorAgeMilliseconds, V: float64(age)},
+		quota.Value{Metric: quota.GetRecordsLatency, V: m.since(start)},
+		quota.Value{Metric: quota.GetRecordsSuccess, V: 1},
+		quota.Value{Metric: quota.ReadThroughputExceeded, V: 0},
 	)
 	got := &Got{Records: out, Shard: sh}
 	// Its last records come with an iterator, whose answer is then the end.

@@ -45,7 +45,7 @@ var ErrInternal = errors.New("the record could not be stored")
 
 // maxReroutes bounds how often records look for a shard: it takes as many
 // reshards in a row to use them up.
-const maxReroutes = 10
+const maxReroutes = 100
 
 // maxBatchBytes bounds the batch of a request, whose size is bound already: 10 MiB,
 // with the headers of 500 records, and some more where a topic's compression makes

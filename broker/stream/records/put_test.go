@@ -9,8 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/broker/shard"
 	"github.com/streamweir/streamweir/broker/topic"
+	"github.com/streamweir/streamweir/storage"
 )
 
 func TestRecordsGoToTheShardsOfTheirHashes(t *testing.T) {
@@ -187,5 +191,52 @@ func TestSizesAreChecked(t *testing.T) {
 	}
 	if n := len(b.all(s, 0, Position{Type: TrimHorizon})); n != 11 {
 		t.Errorf("%d records are there, want 11", n)
+	}
+}
+
+// Each request is a sample of the metrics that CloudWatch has for it.
+func TestRequestsAreMeasured(t *testing.T) {
+	b := newBench(t)
+	b.limits = true
+	s := b.stream("s", 1)
+	b.put(s, entry("k", strings.Repeat("x", 700<<10)), entry("k", strings.Repeat("x", 700<<10)), entry("k", "1234"))
+	if _, err := b.PutRecord(context.Background(), s, entry("k", "1234")); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Advance(3 * time.Second)
+	b.get(b.iterator(s, 0, Position{Type: TrimHorizon}), 2)
+	b.clock.Advance(time.Minute)
+	got := map[string]float64{}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(quota.NewCollector(b.quotas, func(storage.TopicID) []string { return nil }))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		got[strings.TrimPrefix(f.GetName(), "aws_kinesis_")] = f.Metric[0].Gauge.GetValue()
+	}
+	for name, want := range map[string]float64{
+		"put_records_total_records_sum":                 3,
+		"put_records_successful_records_sum":            2,
+		"put_records_throttled_records_sum":             1,
+		"put_records_failed_records_sum":                0,
+		"put_records_success_average":                   1,
+		"put_record_success_sum":                        1,
+		"put_record_bytes_sum":                          5,
+		"incoming_records_sum":                          3,
+		"incoming_bytes_sum":                            700<<10 + 1 + 5 + 5,
+		"write_provisioned_throughput_exceeded_sum":     1,
+		"read_provisioned_throughput_exceeded_sum":      0,
+		"get_records_records_sum":                       2,
+		"get_records_bytes_sum":                         700<<10 + 1 + 5,
+		"get_records_success_average":                   1,
+		"get_records_iterator_age_milliseconds_maximum": 3000,
+		"get_records_latency_sample_count":              1,
+		"put_records_latency_sample_count":              1,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v (%t), want %v", name, v, ok, want)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package records
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -134,8 +135,8 @@ func (r *reader) run() error {
 			return nil
 		}
 		full, err := r.take(plan)
-		if errors.Is(err, storage.ErrOutOfRange) && tries < maxTries {
-			continue // trimmed away or compacted meanwhile
+		if planAnew(err) && tries < maxTries {
+			continue
 		}
 		if err != nil || full {
 			return err
@@ -145,6 +146,14 @@ func (r *reader) run() error {
 			return nil
 		}
 	}
+}
+
+// planAnew says whether a plan failed that another may read: what it was to read was
+// trimmed away or compacted meanwhile; or a batch in it is found corrupt, before
+// which plans end from now on.
+func planAnew(err error) bool {
+	var corrupt *storage.CorruptError
+	return errors.Is(err, storage.ErrOutOfRange) || errors.As(err, &corrupt)
 }
 
 // take reads the records of a plan, and says whether the answer is full.
@@ -188,6 +197,7 @@ func wasAborted(txns []partition.AbortedTxn, b kafka.Batch) bool {
 func (r *reader) batch(b kafka.Batch) (full bool, err error) {
 	rr := kafka.ReadRecords(b, 0)
 	defer rr.Close()
+	r.out.List = slices.Grow(r.out.List, min(int(b.NumRecords()), r.limit-len(r.out.List)))
 	for rr.Next() {
 		rec := rr.Record()
 		if rec.Offset < r.from {

@@ -74,7 +74,8 @@ func New(o Options) (*Manager, error) {
 		clock: o.Clock, log: o.Log, memory: budget{limit: o.ReadBytes}, iterators: iterators,
 	}
 	m.sessions.init()
-	o.Topics.Watch(m.changed)
+	// Subscriptions look in the catalogue for what has changed.
+	o.Topics.WatchSeen(m.changed)
 	return m, nil
 }
 
@@ -94,7 +95,7 @@ func (m *Manager) changed(ch topic.Change) {
 			}
 		}
 	}
-	m.sessions.changed(ch.Old.ID, ch.New)
+	m.sessions.nudge(ch.Old.ID)
 }
 
 // registered says whether t still has this registration of a consumer.
@@ -161,3 +162,6 @@ func (m *Manager) sinceMs(timestamp int64) int64 {
 }
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
+
+// Memory is how many bytes the answers and events under way hold.
+func (m *Manager) Memory() int64 { return m.memory.used.Load() }

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/storage"
 )
 
@@ -63,8 +62,9 @@ func (s *sessions) claim(sub *Subscription, now time.Time, strict bool) bool {
 	return true
 }
 
-// end notes that a subscription has ended.
-func (s *sessions) end(sub *Subscription, now time.Time) {
+// end notes that a subscription has ended. Its claim is kept for its time, unless
+// nobody can come who is to be kept away.
+func (s *sessions) end(sub *Subscription, now time.Time, registered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open--
@@ -73,7 +73,7 @@ func (s *sessions) end(sub *Subscription, now time.Time) {
 		return
 	}
 	c.sub = nil
-	if now.Sub(c.at) >= takeOver {
+	if !registered || now.Sub(c.at) >= takeOver {
 		s.drop(sub.topic, sub.key)
 	}
 }
@@ -85,22 +85,19 @@ func (s *sessions) drop(id storage.TopicID, key sessionKey) {
 	}
 }
 
-// stateOf says what has become of a subscription, and of its topic, if that has
-// changed since.
-func (s *sessions) stateOf(sub *Subscription) (subState, *topic.Topic) {
+// stateOf says what has become of a subscription.
+func (s *sessions) stateOf(sub *Subscription) subState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return sub.state, sub.changed
+	return sub.state
 }
 
-// changed has the subscriptions of a topic look at it again. They are given it,
-// since it cannot be seen in the catalogue yet; nil is one that is gone.
-func (s *sessions) changed(id storage.TopicID, now *topic.Topic) {
+// nudge has the subscriptions of a topic look at it again.
+func (s *sessions) nudge(id storage.TopicID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.claims[id] {
 		if c.sub != nil {
-			c.sub.changed = now
 			c.sub.nudge()
 		}
 	}

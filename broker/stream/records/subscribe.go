@@ -33,10 +33,7 @@ type Subscription struct {
 	quotas *quota.Consumer
 	until  time.Time
 	wake   chan struct{}
-
-	// The lock of sessions guards these two.
-	state   subState
-	changed *topic.Topic // the topic as it is since it has changed
+	state  subState // guarded by sessions.mu
 
 	at    int64 // the offset to go on at
 	last  time.Time
@@ -146,8 +143,7 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 
 // look finds out whether the subscription goes on, and what its shard is now.
 func (s *Subscription) look() (Shard, error) {
-	state, t := s.m.sessions.stateOf(s)
-	switch state {
+	switch s.m.sessions.stateOf(s) {
 	case replaced:
 		return Shard{}, s.inUse()
 	case closed:
@@ -157,16 +153,19 @@ func (s *Subscription) look() (Shard, error) {
 		return Shard{}, io.EOF
 	}
 	account := s.m.streams.Account()
-	if t == nil {
-		t = s.m.topics.TopicByID(s.topic)
-	}
+	t := s.m.topics.TopicByID(s.topic)
 	if t == nil || t.Stream == nil {
 		return Shard{}, stream.Errorf(stream.ResourceNotFound, "Stream %s under account %s not found.", s.name, account)
 	}
-	if c := t.Stream.Consumer(s.key.consumer); c == nil || c.CreatedAt != s.key.createdAt {
+	if !s.registered(t) {
 		return Shard{}, stream.Errorf(stream.ResourceNotFound, "Consumer %s, account %s not found.", s.key.consumer, account)
 	}
 	return s.m.shard(t, s.key.shard)
+}
+
+// registered says whether the consumer still is.
+func (s *Subscription) registered(t *topic.Topic) bool {
+	return registered(t, &topic.Consumer{Name: s.key.consumer, CreatedAt: s.key.createdAt})
 }
 
 // event makes an event of what was read.
@@ -207,7 +206,8 @@ func (s *Subscription) await(ctx context.Context, sh Shard, now time.Time, wait 
 // Close ends the subscription.
 func (s *Subscription) Close() {
 	s.out.Release()
-	s.m.sessions.end(s, s.m.clock.Now())
+	t := s.m.topics.TopicByID(s.topic)
+	s.m.sessions.end(s, s.m.clock.Now(), t != nil && t.Stream != nil && s.registered(t))
 }
 
 // Subscriptions is how many subscriptions there are.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/streamweir/streamweir/integration/bench/comparison"
 )
 
 // What a log of transactions is made of.
@@ -21,41 +23,40 @@ const (
 
 // readCommitted writes a log in transactions, some of them aborted, and reads
 // it with both isolation levels in turn.
-func readCommitted(ctx context.Context, c *config, b *broker, _ time.Duration) ([]metric, error) {
+func readCommitted(ctx context.Context, c *config, b *comparison.Server) ([]comparison.Metric, error) {
 	l := load{topic: "committed", partitions: 12, connections: 4, batchBytes: txnLogBatch, batchCount: txnLogRecords}
 	if err := writeTransactions(ctx, c, b, l); err != nil {
 		return nil, fmt.Errorf("write %s: %w", txnLogTitle, err)
 	}
-	if err := settle(b.dir); err != nil {
+	if err := comparison.Settle(b.Dir); err != nil {
 		return nil, err
 	}
-	var sums [2]throughput
+	var sums [2]comparison.Interval
 	for turn := range 2 * readTurns {
 		isolation := turn % len(sums)
-		read, aborted, err := catchUp(ctx, b, l, reading{isolation: int8(isolation), within: c.measure / readTurns / 2})
+		read, aborted, err := catchUp(ctx, b, l, reading{isolation: int8(isolation), within: c.Measure / readTurns / 2})
 		if err != nil {
 			return nil, err
 		}
 		if got := aborted > 0; got != (isolation == committedOnly) {
 			return nil, fmt.Errorf("with isolation level %d, fetches named %d aborted transactions", isolation, aborted)
 		}
-		sums[isolation] = sums[isolation].plus(read)
+		sums[isolation] = sums[isolation].Plus(read)
 	}
-	all := append(sums[0].metrics(txnLogTitle+", read_uncommitted"), sums[committedOnly].metrics(txnLogTitle+", read_committed")...)
-	speed := func(t throughput) float64 { return float64(t.bytes) / t.elapsed.Seconds() }
-	return append(all, metric{txnLogTitle, "read_committed/read_uncommitted", speed(sums[committedOnly]) / speed(sums[0]), 2, forReading}), nil
+	all := append(byteMetrics(sums[0], txnLogTitle+", read_uncommitted"), byteMetrics(sums[committedOnly], txnLogTitle+", read_committed")...)
+	return append(all, comparison.Figure(txnLogTitle, "read_committed/read_uncommitted", sums[committedOnly].PerSecond()/sums[0].PerSecond(), 2, comparison.ForReading)), nil
 }
 
 // writeTransactions fills the topic for the measured time, or until there are
 // maxBytes.
-func writeTransactions(ctx context.Context, c *config, b *broker, l load) error {
-	ctx, cancel := context.WithTimeout(ctx, c.measure+2*requestTimeout)
+func writeTransactions(ctx context.Context, c *config, b *comparison.Server, l load) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Measure+2*requestTimeout)
 	defer cancel()
-	producers, err := startProducers(ctx, b.addr, l.topic, l.connections, l.partitions/l.connections)
+	producers, err := startProducers(ctx, b.Addr, l.topic, l.connections, l.partitions/l.connections)
 	if err != nil {
 		return err
 	}
-	until := time.Now().Add(c.measure)
+	until := time.Now().Add(c.Measure)
 	var written atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	for _, p := range producers {

@@ -3,39 +3,41 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"math"
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/integration/bench/comparison"
 )
 
 // quick is a config for runs that check the generator and measure nothing.
 func quick(t *testing.T) *config {
-	return &config{dir: t.TempDir(), warmup: 50 * time.Millisecond, measure: 300 * time.Millisecond, maxBytes: 1 << 28, inFlight: 3}
+	return &config{
+		Config:   comparison.Config{Dir: t.TempDir(), Warmup: 50 * time.Millisecond, Measure: 300 * time.Millisecond},
+		maxBytes: 1 << 28, inFlight: 3,
+	}
 }
 
 // fake is kfake inside the test, posing as a process of its own.
-func fake(t *testing.T) (*broker, *kfake.Cluster) {
+func fake(t *testing.T) (*comparison.Server, *kfake.Cluster) {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	own := &process{cmd: &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}, exited: make(chan struct{})}
-	return &broker{
-		system: &system{name: "fake"}, dir: t.TempDir(), addr: cluster.ListenAddrs()[0], began: time.Now(), proc: own,
+	own := &comparison.Process{Cmd: &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}, Exited: make(chan struct{})}
+	return &comparison.Server{
+		System: &comparison.System{Name: "fake"}, Dir: t.TempDir(), Addr: cluster.ListenAddrs()[0], Began: time.Now(), Proc: own,
 	}, cluster
 }
 
@@ -84,21 +86,20 @@ func varint(v int32) []byte {
 }
 
 func TestEveryScenarioRuns(t *testing.T) {
-	for _, sc := range scenarios() {
-		t.Run(sc.name, func(t *testing.T) {
+	for _, sc := range scenarios(quick(t)) {
+		t.Run(sc.Name, func(t *testing.T) {
 			b, _ := fake(t)
-			c := quick(t)
-			took, err := b.ready(t.Context())
+			took, err := b.Ready(t.Context(), firstRecord)
 			if err != nil {
 				t.Fatal(err)
 			}
-			metrics, err := sc.run(t.Context(), c, b, took)
+			metrics, err := sc.Run(t.Context(), b, took)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, m := range metrics {
-				if math.IsNaN(m.value) || math.IsInf(m.value, 0) || m.value < 0 || (m.value == 0 && m.kind == forComparison && !strings.Contains(m.name, "CPU")) {
-					t.Errorf("%s, %s: %v", m.scenario, m.name, m.value)
+				if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) || m.Value < 0 || (m.Value == 0 && m.Kind == comparison.ForComparison && !strings.Contains(m.Name, "CPU")) {
+					t.Errorf("%s, %s: %v", m.Scenario, m.Name, m.Value)
 				}
 			}
 			if len(metrics) == 0 {
@@ -112,7 +113,7 @@ func TestEveryScenarioRuns(t *testing.T) {
 func TestCatchUpReadsWhatWasWritten(t *testing.T) {
 	b, _ := fake(t)
 	const batches, partitions = 23, 3
-	conn, err := dial(t.Context(), b.addr)
+	conn, err := dial(t.Context(), b.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +190,7 @@ func TestErrorOfTheBrokerEndsTheRun(t *testing.T) {
 			b, cluster := fake(t)
 			arrange(cluster)
 			run := stream(load{topic: "t", partitions: 4, connections: 2, batchBytes: 8 << 10, batchCount: 8}, "t")
-			_, err := run(t.Context(), quick(t), b, 0)
+			_, err := run(t.Context(), quick(t), b)
 			if !errors.Is(err, kerr.KafkaStorageError) {
 				t.Errorf("the run ended with %v, not with the broker's error", err)
 			}
@@ -200,107 +201,13 @@ func TestErrorOfTheBrokerEndsTheRun(t *testing.T) {
 func TestInterruptedRunEnds(t *testing.T) {
 	b, _ := fake(t)
 	c := quick(t)
-	c.measure = time.Hour
+	c.Measure = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	timer := time.AfterFunc(100*time.Millisecond, cancel)
 	defer timer.Stop()
 	run := stream(load{topic: "t", partitions: 4, connections: 2, batchBytes: 8 << 10, batchCount: 8}, "t")
-	if _, err := run(ctx, c, b, 0); err == nil {
+	if _, err := run(ctx, c, b); err == nil {
 		t.Error("an interrupted run came to an end without an error")
-	}
-}
-
-// A broker's children must not outlive the run, whatever they do with signals.
-func TestStopEndsTheWholeGroup(t *testing.T) {
-	dir := t.TempDir()
-	p, err := startProcess(dir, nil, "sh", "-c", "sh -c 'trap \"\" TERM; echo child $$; while :; do sleep 60; done' & wait")
-	if err != nil {
-		t.Fatal(err)
-	}
-	child := 0
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for child == 0 && time.Now().Before(deadline) {
-		<-tick.C
-		if _, after, ok := strings.Cut(p.logTail(), "child "); ok {
-			child, _ = strconv.Atoi(strings.TrimSpace(after))
-		}
-	}
-	p.stop()
-	if child == 0 {
-		t.Fatal("the child did not say its process id")
-	}
-	for time.Now().Before(deadline) {
-		if err := syscall.Kill(child, 0); errors.Is(err, syscall.ESRCH) || zombie(child) {
-			return
-		}
-		<-tick.C
-	}
-	t.Errorf("child %d outlived its group", child)
-}
-
-// zombie: ended, but not yet collected by whoever inherited it.
-func zombie(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && strings.Contains(string(stat), ") Z ")
-}
-
-func TestBrokerThatEndsIsReported(t *testing.T) {
-	c := quick(t)
-	s := &system{name: "short", command: func(*config, *broker) ([]string, []string) {
-		return []string{"sh", "-c", "echo no disk today; exit 3"}, nil
-	}}
-	_, err := c.runOne(t.Context(), s, scenarios()[0])
-	if err == nil || !strings.Contains(err.Error(), "no disk today") {
-		t.Errorf("got %v, want the broker's last words", err)
-	}
-	left, err := os.ReadDir(c.dir)
-	if err != nil || len(left) != 0 {
-		t.Errorf("left behind: %v %v", left, err)
-	}
-}
-
-func TestMediansAndRatios(t *testing.T) {
-	base := &system{name: "base"}
-	other := &system{name: "other", baseline: "base"}
-	r := results{systems: []*system{other, base}}
-	for i, v := range []float64{100, 300, 110} {
-		r.add("base", []metric{{"s", "MB/s", v, 0, forComparison}, {"s", "CPU %", 0, 1, forReading}})
-		r.add("other", []metric{{"s", "MB/s", 220 + float64(i), 0, forComparison}, {"s", "CPU %", 1, 1, forReading}})
-	}
-	var text, markdown strings.Builder
-	if err := r.writeText(&text); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.writeMarkdown(&markdown); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"221 (x2.01)", "110", "1.0"} {
-		if !strings.Contains(text.String(), want) || !strings.Contains(markdown.String(), want) {
-			t.Errorf("%q is missing in\n%s\n%s", want, text.String(), markdown.String())
-		}
-	}
-	doubts := strings.Join(r.doubts(), "\n")
-	if !strings.Contains(doubts, "base, s, MB/s: rounds from 100 to 300") || strings.Contains(doubts, "other") {
-		t.Errorf("doubts: %s", doubts)
-	}
-}
-
-func TestChoose(t *testing.T) {
-	all := []string{"a", "b", "c"}
-	self := func(s string) string { return s }
-	notC := func(s string) bool { return s != "c" }
-	for _, c := range []struct{ names, want string }{
-		{"", "[a b]"}, {"c", "[c]"}, {"c,a", "[a c]"}, {" b ", "[b]"}, {"b,", "[b]"},
-	} {
-		got, err := choose(all, c.names, self, notC)
-		if err != nil || fmt.Sprint(got) != c.want {
-			t.Errorf("%q: %v, %v; want %s", c.names, got, err, c.want)
-		}
-	}
-	if _, err := choose(all, "a,x", self, notC); err == nil || !strings.Contains(err.Error(), `"x"`) {
-		t.Errorf("unknown name: %v", err)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/streamweir/streamweir/integration/bench/comparison"
 )
 
 // What the Java consumer asks for by default.
@@ -31,10 +33,10 @@ type reading struct {
 // catchUp reads the whole topic over several connections, again and again until
 // the time has passed, and counts complete batches and the aborted transactions
 // that fetches named.
-func catchUp(ctx context.Context, b *broker, l load, how reading) (read throughput, aborted int64, err error) {
+func catchUp(ctx context.Context, b *comparison.Server, l load, how reading) (read comparison.Interval, aborted int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 8*how.within+2*requestTimeout)
 	defer cancel()
-	first, err := dial(ctx, b.addr)
+	first, err := dial(ctx, b.Addr)
 	if err != nil {
 		return read, 0, err
 	}
@@ -49,13 +51,13 @@ func catchUp(ctx context.Context, b *broker, l load, how reading) (read throughp
 		for p := i; p < l.partitions; p += l.connections {
 			readers[i].mine = append(readers[i].mine, int32(p))
 		}
-		if readers[i].conn, err = dial(ctx, b.addr); err != nil {
+		if readers[i].conn, err = dial(ctx, b.Addr); err != nil {
 			return read, 0, err
 		}
 		defer readers[i].conn.close()
 	}
 
-	before, err := b.usage()
+	before, err := b.Usage()
 	if err != nil {
 		return read, 0, err
 	}
@@ -66,7 +68,7 @@ func catchUp(ctx context.Context, b *broker, l load, how reading) (read throughp
 				if err := r.pass(); err != nil {
 					return err
 				}
-				if time.Since(before.at) >= how.within {
+				if time.Since(before.At) >= how.within {
 					return nil
 				}
 			}
@@ -75,7 +77,7 @@ func catchUp(ctx context.Context, b *broker, l load, how reading) (read throughp
 	if err := group.Wait(); err != nil {
 		return read, 0, fmt.Errorf("catch-up fetch: %w", err)
 	}
-	after, err := b.usage()
+	after, err := b.Usage()
 	if err != nil {
 		return read, 0, err
 	}
@@ -87,7 +89,7 @@ func catchUp(ctx context.Context, b *broker, l load, how reading) (read throughp
 	if bytes == 0 {
 		return read, 0, errors.New("catch-up fetch: there was nothing to read")
 	}
-	return newThroughput(bytes, before, after), aborted, nil
+	return comparison.NewInterval(bytes, before, after), aborted, nil
 }
 
 // reader fetches some partitions of a topic over one connection.

@@ -5,12 +5,13 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/streamweir/streamweir/integration/bench/comparison"
 )
 
 const (
@@ -22,11 +23,11 @@ const (
 
 // oneAtATime sends a record, waits for its acknowledgement, and only then sends
 // the next one: what a caller who must know waits for.
-func oneAtATime(ctx context.Context, c *config, b *broker) ([]metric, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.warmup+c.measure+requestTimeout)
+func oneAtATime(ctx context.Context, c *config, b *comparison.Server) ([]comparison.Metric, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Warmup+c.Measure+requestTimeout)
 	defer cancel()
 	const topic = "one-at-a-time"
-	conn, err := dial(ctx, b.addr)
+	conn, err := dial(ctx, b.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +40,7 @@ func oneAtATime(ctx context.Context, c *config, b *broker) ([]metric, error) {
 	began := time.Now()
 	for n := int32(0); ; n++ {
 		sent := time.Now()
-		if sent.Sub(began) > c.warmup+c.measure {
+		if sent.Sub(began) > c.Warmup+c.Measure {
 			break
 		}
 		if err := conn.send(frame, n); err != nil {
@@ -48,7 +49,7 @@ func oneAtATime(ctx context.Context, c *config, b *broker) ([]metric, error) {
 		if err := conn.receiveProduce(produceVersion, n, 1); err != nil {
 			return nil, fmt.Errorf("one record at a time: %w", err)
 		}
-		if sent.Sub(began) > c.warmup {
+		if sent.Sub(began) > c.Warmup {
 			latencies = append(latencies, time.Since(sent))
 		}
 	}
@@ -57,11 +58,11 @@ func oneAtATime(ctx context.Context, c *config, b *broker) ([]metric, error) {
 
 // endToEnd produces at a steady rate with franz-go and consumes with another
 // client of it: from the call of Produce to the record in the consumer's hands.
-func endToEnd(ctx context.Context, c *config, b *broker) ([]metric, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.warmup+c.measure+requestTimeout)
+func endToEnd(ctx context.Context, c *config, b *comparison.Server) ([]comparison.Metric, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Warmup+c.Measure+requestTimeout)
 	defer cancel()
 	const topic = "end-to-end"
-	conn, err := dial(ctx, b.addr)
+	conn, err := dial(ctx, b.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -72,14 +73,14 @@ func endToEnd(ctx context.Context, c *config, b *broker) ([]metric, error) {
 	}
 
 	// Linger and batching would be the client's latency, not the broker's.
-	producer, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.DefaultProduceTopic(topic),
+	producer, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.DefaultProduceTopic(topic),
 		kgo.ProducerLinger(0), kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	if err != nil {
 		return nil, err
 	}
 	defer producer.Close()
-	consumer, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.ConsumeTopics(topic),
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return nil, err
@@ -89,12 +90,12 @@ func endToEnd(ctx context.Context, c *config, b *broker) ([]metric, error) {
 	began := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return sendSteadily(ctx, producer, began.Add(c.warmup+c.measure))
+		return sendSteadily(ctx, producer, began.Add(c.Warmup+c.Measure))
 	})
 	var latencies []time.Duration
 	group.Go(func() error {
 		var err error
-		latencies, err = receiveAll(ctx, consumer, began.Add(c.warmup), began.Add(c.warmup+c.measure+endToEndDrain))
+		latencies, err = receiveAll(ctx, consumer, began.Add(c.Warmup), began.Add(c.Warmup+c.Measure+endToEndDrain))
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -182,20 +183,4 @@ func receiveAll(ctx context.Context, consumer *kgo.Client, warm, deadline time.T
 		})
 	}
 	return latencies, nil
-}
-
-// percentiles makes the metrics of a latency scenario, in milliseconds.
-func percentiles(scenario string, latencies []time.Duration) ([]metric, error) {
-	const enough = 100 // below it a 99th percentile says nothing
-	if len(latencies) < enough {
-		return nil, fmt.Errorf("%s: only %d latencies were measured, at least %d are needed", scenario, len(latencies), enough)
-	}
-	slices.Sort(latencies)
-	at := func(q float64) float64 {
-		return float64(latencies[int(q*float64(len(latencies)-1))]) / 1e6
-	}
-	return []metric{
-		{scenario, "p50 ms", at(0.50), 2, forComparison},
-		{scenario, "p99 ms", at(0.99), 2, forComparison},
-	}, nil
 }

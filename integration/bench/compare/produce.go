@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/streamweir/streamweir/integration/bench/comparison"
 )
 
 const (
@@ -119,53 +121,16 @@ type load struct {
 	batchCount  int // records in a batch
 }
 
-// throughput is what a load achieved while it was measured.
-type throughput struct {
-	bytes   int64
-	elapsed time.Duration
-	spent   usage // between the two ends
-}
-
-func newThroughput(bytes int64, before, after usage) throughput {
-	return throughput{
-		bytes:   bytes,
-		elapsed: after.at.Sub(before.at),
-		spent: usage{
-			broker:    after.broker - before.broker,
-			generator: after.generator - before.generator,
-			known:     before.known && after.known,
-		},
-	}
-}
-
-// plus is both together.
-func (t throughput) plus(o throughput) throughput {
-	return throughput{
-		bytes:   t.bytes + o.bytes,
-		elapsed: t.elapsed + o.elapsed,
-		spent: usage{
-			broker:    t.spent.broker + o.spent.broker,
-			generator: t.spent.generator + o.spent.generator,
-			known:     o.spent.known,
-		},
-	}
-}
-
-func (t throughput) metrics(scenario string) []metric {
-	gigabytes := float64(t.bytes) / 1e9
-	all := []metric{{scenario, "MB/s", float64(t.bytes) / 1e6 / t.elapsed.Seconds(), 0, forComparison}}
-	if t.spent.known {
-		all = append(all,
-			metric{scenario, "broker CPU-s/GB", t.spent.broker.Seconds() / gigabytes, 2, forComparison},
-			metric{scenario, "generator CPU-s/GB", t.spent.generator.Seconds() / gigabytes, 2, generatorCost})
-	}
-	return all
+// byteMetrics are those of a throughput that was counted in bytes.
+func byteMetrics(done comparison.Interval, scenario string) []comparison.Metric {
+	rate := comparison.Figure(scenario, "MB/s", done.PerSecond()/1e6, 0, comparison.ForComparison)
+	return append([]comparison.Metric{rate}, done.CPUMetrics(scenario, "GB", 1e9, 2)...)
 }
 
 // produce puts the load on a broker: warm-up first, then the measured time,
 // cut short where maxBytes have been acknowledged. Nothing pauses between the two.
-func produce(ctx context.Context, c *config, b *broker, l load) (throughput, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.warmup+c.measure+requestTimeout)
+func produce(ctx context.Context, c *config, b *comparison.Server, l load) (comparison.Interval, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Warmup+c.Measure+requestTimeout)
 	defer cancel()
 	frames := prepare(l, c.perRequest)
 
@@ -175,7 +140,7 @@ func produce(ctx context.Context, c *config, b *broker, l load) (throughput, err
 	for i := range l.connections {
 		mine := frames[i]
 		group.Go(func() error {
-			conn, err := dial(ctx, b.addr)
+			conn, err := dial(ctx, b.Addr)
 			if err != nil {
 				return err
 			}
@@ -183,15 +148,15 @@ func produce(ctx context.Context, c *config, b *broker, l load) (throughput, err
 			return conn.pump(mine, c.inFlight, &acked, &stop)
 		})
 	}
-	var result throughput
+	var result comparison.Interval
 	group.Go(func() error {
 		defer stop.Store(true)
 		var err error
-		result, err = observe(ctx, c, b, &acked)
+		result, err = c.Observe(ctx, b, &acked, c.maxBytes)
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return throughput{}, fmt.Errorf("produce %d-byte batches to %d partitions: %w", l.batchBytes, l.partitions, err)
+		return comparison.Interval{}, fmt.Errorf("produce %d-byte batches to %d partitions: %w", l.batchBytes, l.partitions, err)
 	}
 	return result, nil
 }
@@ -254,50 +219,4 @@ func (c *conn) pump(frames []frame, inFlight int, acked *atomic.Int64, stop *ato
 		acked.Add(int64(due.payload))
 		received++
 	}
-}
-
-const observePoll = 20 * time.Millisecond // how exactly maxBytes ends a run
-
-// observe reads counters and clocks after the warm-up and at the end.
-func observe(ctx context.Context, c *config, b *broker, acked *atomic.Int64) (throughput, error) {
-	wait := func(d time.Duration, enough func() bool) error {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		poll := time.NewTicker(observePoll)
-		defer poll.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-b.proc.exited:
-				return fmt.Errorf("%s ended during the run: %v", b.system.name, b.proc.err)
-			case <-timer.C:
-				return nil
-			case <-poll.C:
-				if enough() {
-					return nil
-				}
-			}
-		}
-	}
-	if err := wait(c.warmup, func() bool { return acked.Load() > c.maxBytes }); err != nil {
-		return throughput{}, err
-	}
-	before, err := b.usage()
-	if err != nil {
-		return throughput{}, err
-	}
-	start := acked.Load()
-	if err := wait(c.measure, func() bool { return acked.Load()-start > c.maxBytes }); err != nil {
-		return throughput{}, err
-	}
-	after, err := b.usage()
-	if err != nil {
-		return throughput{}, err
-	}
-	end := acked.Load()
-	if end == start {
-		return throughput{}, fmt.Errorf("%s acknowledged nothing for %v", b.system.name, c.measure)
-	}
-	return newThroughput(end-start, before, after), nil
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/streamweir/streamweir/integration/bench/comparison"
 )
 
 // Versions of the requests of a transaction. From these on a partition joins a
@@ -55,8 +57,8 @@ func (l txnLoad) title() string {
 var txnLoads = []txnLoad{{1, 1}, {1, 12}, {16, 1}}
 
 // transactions runs one load after the other on the same broker.
-func transactions(ctx context.Context, c *config, b *broker, _ time.Duration) ([]metric, error) {
-	var all []metric
+func transactions(ctx context.Context, c *config, b *comparison.Server) ([]comparison.Metric, error) {
+	var all []comparison.Metric
 	for i, l := range txnLoads {
 		metrics, err := l.run(ctx, c, b, fmt.Sprintf("transactions-%d", i))
 		if err != nil {
@@ -67,14 +69,14 @@ func transactions(ctx context.Context, c *config, b *broker, _ time.Duration) ([
 	return all, nil
 }
 
-func (l txnLoad) run(ctx context.Context, c *config, b *broker, topic string) ([]metric, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.warmup+c.measure+2*requestTimeout)
+func (l txnLoad) run(ctx context.Context, c *config, b *comparison.Server, topic string) ([]comparison.Metric, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Warmup+c.Measure+2*requestTimeout)
 	defer cancel()
-	producers, err := startProducers(ctx, b.addr, topic, l.producers, l.partitions)
+	producers, err := startProducers(ctx, b.Addr, topic, l.producers, l.partitions)
 	if err != nil {
 		return nil, err
 	}
-	warm := time.Now().Add(c.warmup)
+	warm := time.Now().Add(c.Warmup)
 	latencies := make([][]time.Duration, len(producers))
 	var count atomic.Int64
 	var stop atomic.Bool
@@ -100,11 +102,11 @@ func (l txnLoad) run(ctx context.Context, c *config, b *broker, topic string) ([
 			return nil
 		})
 	}
-	var done throughput // of transactions, not of bytes
+	var done comparison.Interval // of transactions, not of bytes
 	group.Go(func() error {
 		defer stop.Store(true)
 		var err error
-		done, err = observe(ctx, c, b, &count)
+		done, err = c.Observe(ctx, b, &count, c.maxBytes)
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -113,9 +115,9 @@ func (l txnLoad) run(ctx context.Context, c *config, b *broker, topic string) ([
 	return l.metrics(done, latencies)
 }
 
-func (l txnLoad) metrics(done throughput, latencies [][]time.Duration) ([]metric, error) {
+func (l txnLoad) metrics(done comparison.Interval, latencies [][]time.Duration) ([]comparison.Metric, error) {
 	title := l.title()
-	metrics := []metric{{title, "transactions/s", float64(done.bytes) / done.elapsed.Seconds(), 0, forComparison}}
+	metrics := []comparison.Metric{comparison.Figure(title, "transactions/s", done.PerSecond(), 0, comparison.ForComparison)}
 	var every []time.Duration
 	for _, of := range latencies {
 		every = append(every, of...)
@@ -125,13 +127,7 @@ func (l txnLoad) metrics(done throughput, latencies [][]time.Duration) ([]metric
 		return nil, err
 	}
 	metrics = append(metrics, percents...)
-	if done.spent.known {
-		thousands := float64(done.bytes) / 1e3
-		metrics = append(metrics,
-			metric{title, "broker CPU-s/1000", done.spent.broker.Seconds() / thousands, 3, forComparison},
-			metric{title, "generator CPU-s/1000", done.spent.generator.Seconds() / thousands, 3, generatorCost})
-	}
-	return metrics, nil
+	return append(metrics, done.CPUMetrics(title, "1000", 1e3, 3)...), nil
 }
 
 // txnProducer is one transactional producer with a connection of its own.

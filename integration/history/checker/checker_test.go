@@ -25,6 +25,7 @@ const (
 	idem  = int32(2)
 	txnl  = int32(3)
 	maker = int32(4)
+	puts  = int32(5)
 )
 
 // story builds a history by hand: each step takes the next 10 ms unless it says
@@ -37,7 +38,7 @@ type story struct {
 func begin() *story {
 	s := &story{}
 	s.Topics = map[string]Topic{"log": {}, "short": {Deletes: true}, "keyed": {Compacted: true}, "out": {}}
-	s.Writers = []Writer{{plain, "plain", Plain}, {idem, "idempotent", Idempotent}, {txnl, "transactional", Transactional}, {maker, "maker", Transactional}}
+	s.Writers = []Writer{{plain, "plain", Plain}, {idem, "idempotent", Idempotent}, {txnl, "transactional", Transactional}, {maker, "maker", Transactional}, {puts, "puts", Putter}}
 	return s
 }
 
@@ -127,13 +128,15 @@ func (s *story) await(what, detail string, reached bool) *story {
 
 type rec = [3]int64
 
-// cases are histories with what is to be found in them: nothing else, too.
-var cases = []struct {
+// testCase is a history with what is to be found in it: nothing else, too.
+type testCase struct {
 	name string
 	h    *story
 	want []Anomaly
 	ops  int // that show it
-}{
+}
+
+var cases = []testCase{
 	{"nothing", begin(), nil, 0},
 	{"sent and read", begin().acked(idem, 1, logP, 0).acked(idem, 2, logP, 1).poll("a", logP, 0, 2, rec{0, 2, 1}, rec{1, 2, 2}), nil, 0},
 	{"unknown and read", begin().acked(idem, 1, logP, 0, unknown).poll("a", logP, 0, 1, rec{0, 2, 1}), nil, 0},
@@ -236,7 +239,7 @@ var cases = []struct {
 }
 
 func TestFindings(t *testing.T) {
-	for _, c := range cases {
+	for _, c := range slices.Concat(cases, streamCases) {
 		t.Run(c.name, func(t *testing.T) {
 			got := Check(&c.h.History)
 			if kinds := slices.Sorted(maps.Keys(got.Count)); !slices.Equal(kinds, slices.Sorted(slices.Values(c.want))) {
@@ -261,14 +264,7 @@ func TestFindings(t *testing.T) {
 // Every kind has a case that shows it.
 func TestEveryAnomalyHasACase(t *testing.T) {
 	for _, kind := range Anomalies() {
-		if !slices.ContainsFunc(cases, func(c struct {
-			name string
-			h    *story
-			want []Anomaly
-			ops  int
-		}) bool {
-			return slices.Contains(c.want, kind)
-		}) {
+		if !slices.ContainsFunc(slices.Concat(cases, streamCases), func(c testCase) bool { return slices.Contains(c.want, kind) }) {
 			t.Errorf("no case has %s", kind)
 		}
 	}

@@ -3,6 +3,7 @@ package checker
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Anomaly is a kind of finding. docs/checking.md says what each means.
@@ -33,6 +34,16 @@ const (
 	StuckGroup      Anomaly = "stuck-group"
 	Unseen          Anomaly = "unseen"
 	Crashed         Anomaly = "crashed"
+	ProtocolsApart  Anomaly = "protocols-apart"
+	BadSequence     Anomaly = "bad-sequence"
+	WrongShard      Anomaly = "wrong-shard"
+	EarlyEnd        Anomaly = "early-shard-end"
+	ChildlessEnd    Anomaly = "childless-end"
+	AfterEnd        Anomaly = "after-end"
+	LineageBroken   Anomaly = "lineage-broken"
+	LostReshard     Anomaly = "lost-reshard"
+	FalseTip        Anomaly = "false-tip"
+	StuckStream     Anomaly = "stuck-stream"
 )
 
 // Anomalies are all kinds, in the order in which they are told.
@@ -41,13 +52,19 @@ func Anomalies() []Anomaly {
 		Crashed, LostWrite, TwoValues, Altered, Phantom, Duplicate, Reordered, RefusedShown,
 		AbortedRead, DirtyRead, HalfTransaction, FencedCommit, OffsetsApart,
 		NonMonotonic, SkippedPoll, OffsetBack, EndBack, LostCommit, CommitBack, Resurrected,
-		StuckWrites, StuckLSO, StuckGroup, Unseen,
+		ProtocolsApart, BadSequence, WrongShard, EarlyEnd, ChildlessEnd, AfterEnd, LineageBroken, LostReshard, FalseTip,
+		StuckWrites, StuckLSO, StuckGroup, StuckStream, Unseen,
 	}
 }
 
 // keepOf is how many findings of a kind are kept with their history; one fault
-// can make thousands.
+// can make thousands. Those that Kinesis shows count by themselves.
 const keepOf = 5
+
+type kept struct {
+	kind    Anomaly
+	kinesis bool
+}
 
 // Finding is a promise that was broken.
 type Finding struct {
@@ -100,6 +117,7 @@ func find(h *History) *Findings {
 		c.checkPolls(p)
 		c.checkKeys(p)
 	}
+	c.checkStreams()
 	c.checkTransactions()
 	c.checkGroups()
 	c.checkTransforms()
@@ -115,10 +133,11 @@ func (c *checker) report(kind Anomaly, on string, show *History, format string, 
 	}
 	c.told[name] = true
 	c.found.Count[kind]++
-	if c.kept[kind] >= keepOf {
+	of := kept{kind, strings.HasSuffix(on, throughKinesis)}
+	if c.kept[of] >= keepOf {
 		return
 	}
-	c.kept[kind]++
+	c.kept[of]++
 	show.Topics = c.h.Topics
 	show.Writers = c.h.Writers
 	c.found.Found = append(c.found.Found, Finding{Kind: kind, On: on, Says: fmt.Sprintf(format, args...), History: show})
@@ -136,6 +155,8 @@ func minimise(f *Finding) {
 	drop(&h.Bounds, still)
 	drop(&h.Commits, still)
 	drop(&h.Fetched, still)
+	drop(&h.Reshards, still)
+	drop(&h.Listings, still)
 }
 
 // drop removes every element without which the finding remains.

@@ -123,6 +123,7 @@ var awaited = map[string]struct {
 	AwaitWrites:   {StuckWrites, "no record was acknowledged"},
 	AwaitStable:   {StuckLSO, "the last stable offset did not reach the end"},
 	AwaitGroup:    {StuckGroup, "the group did not reach the end"},
+	AwaitStream:   {StuckStream, "the stream did not become active"},
 	AwaitConsumer: {Unseen, "the consumer did not reach the end"},
 }
 

@@ -30,6 +30,7 @@ const (
 	Plain         Kind = iota // acks=all: stored at least once
 	Idempotent                // once, in order
 	Transactional             // and all of a transaction, or nothing
+	Putter                    // PutRecord and PutRecords: once for each time that it was sent
 )
 
 // Outcome is what a client knows about the effect of what it asked for.
@@ -59,6 +60,7 @@ type Send struct {
 	Start, End Time
 	Outcome    Outcome
 	Offset     int64 // where Outcome is OK
+	Put        *Put  // of a record that was sent through Kinesis
 }
 
 // Source is a record of another topic that a group consumed.
@@ -100,6 +102,7 @@ type Poll struct {
 	Start, End Time
 	// Notes describe broken records, by offset.
 	Notes map[int64]string
+	Shard *ShardRead // of a consumer that reads through Kinesis
 }
 
 // Bound names what Bounds observed.
@@ -144,6 +147,7 @@ const (
 	AwaitStable   = "stable"   // the last stable offset reaches the end
 	AwaitGroup    = "group"    // a group's committed offset reaches the end
 	AwaitConsumer = "consumer" // a consumer reaches the end
+	AwaitStream   = "stream"   // a stream becomes active
 )
 
 // Await is a wait for something that has to come in bounded time, Start being
@@ -181,6 +185,9 @@ type History struct {
 	Fetched []Fetched
 	Awaits  []Await
 	Events  []Event
+	// Of streams.
+	Listings []Listing
+	Reshards []Reshard
 	// Drained are groups that transformed a topic to its end: what they
 	// committed must be what they wrote.
 	Drained []string
@@ -189,5 +196,5 @@ type History struct {
 // Operations counts the operations of a history.
 func (h *History) Operations() int {
 	return len(h.Sends) + len(h.Txns) + len(h.Polls) + len(h.Bounds) + len(h.Commits) +
-		len(h.Fetched) + len(h.Awaits) + len(h.Events)
+		len(h.Fetched) + len(h.Awaits) + len(h.Events) + len(h.Listings) + len(h.Reshards)
 }

@@ -3,6 +3,7 @@ package checker
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -14,10 +15,19 @@ type checker struct {
 	txns    map[txnID]*Txn
 	parts   map[Partition]*part
 	order   []*part
+	streams map[string]*stream
+	names   []string        // of the streams, in order
+	stands  map[ID][]at     // where each record that was put stands
 	shown   map[txnID]known // a record of each transaction that a read_committed consumer got
 	found   Findings
-	kept    map[Anomaly]int
+	kept    map[kept]int
 	told    map[string]bool // kind and subject of what was reported
+}
+
+// at is a place in the log, and who showed it.
+type at struct {
+	on Partition
+	known
 }
 
 type txnID struct{ writer, n int32 }
@@ -54,7 +64,8 @@ type known struct {
 func newChecker(h *History) *checker {
 	c := &checker{
 		h: h, writers: map[int32]*Writer{}, sends: make(map[ID]*Send, len(h.Sends)),
-		txns: map[txnID]*Txn{}, parts: map[Partition]*part{}, kept: map[Anomaly]int{}, told: map[string]bool{},
+		txns: map[txnID]*Txn{}, parts: map[Partition]*part{}, kept: map[kept]int{}, told: map[string]bool{},
+		stands: map[ID][]at{},
 	}
 	c.found.Count = map[Anomaly]int{}
 	for i := range h.Writers {
@@ -66,12 +77,16 @@ func newChecker(h *History) *checker {
 	for i := range h.Sends {
 		s := &h.Sends[i]
 		c.sends[s.ID] = s
-		p := c.part(s.To)
-		p.sends = append(p.sends, s)
+		if s.To.Index != Nowhere {
+			p := c.part(s.To)
+			p.sends = append(p.sends, s)
+		}
 	}
 	for i := range h.Polls {
-		p := c.part(h.Polls[i].On)
-		p.polls = append(p.polls, &h.Polls[i])
+		if poll := &h.Polls[i]; poll.Shard == nil || poll.Shard.Bad == "" {
+			p := c.part(poll.On)
+			p.polls = append(p.polls, poll)
+		}
 	}
 	for i := range h.Bounds {
 		b := &h.Bounds[i]
@@ -87,6 +102,8 @@ func newChecker(h *History) *checker {
 	slices.SortFunc(c.order, func(a, b *part) int {
 		return cmp.Or(cmp.Compare(a.on.Topic, b.on.Topic), cmp.Compare(a.on.Index, b.on.Index))
 	})
+	c.indexStreams()
+	c.names = slices.Sorted(maps.Keys(c.streams))
 	return c
 }
 
@@ -168,6 +185,7 @@ func near(p *Poll, offset int64) Poll {
 	}
 	if last < len(p.Records) {
 		out.To = p.Records[last-1].Offset + 1
+		out.Shard = p.Shard.middle()
 	}
 	return out
 }

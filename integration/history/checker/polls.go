@@ -9,7 +9,8 @@ import (
 // fate is what polls made of a known record.
 type fate struct {
 	shown  *Poll    // the last that showed it
-	missed [2]*Poll // the last that passed over it: of all records, of committed ones
+	stream *Poll    // likewise, of those through Kinesis
+	missed [3]*Poll // the last that passed over it: of all records, of committed ones, through Kinesis
 }
 
 // checkPolls: what a consumer gets comes in the order of its offsets, and
@@ -22,7 +23,7 @@ func (c *checker) checkPolls(p *part) {
 		}
 	}
 	for i := range fates {
-		if f := &fates[i]; f.missed[0] != nil || f.missed[1] != nil {
+		if f := &fates[i]; f.missed != [3]*Poll{} {
 			c.judge(p, &p.known[i], f)
 		}
 	}
@@ -35,7 +36,7 @@ func (c *checker) checkOrder(p *part, poll *Poll) bool {
 		if r.Offset < at {
 			show := *poll
 			show.Records = poll.Records[max(0, i-1) : i+1]
-			c.report(NonMonotonic, place(p.on, r.Offset), &History{Polls: []Poll{show}},
+			c.report(NonMonotonic, place(p.on, r.Offset)+via(poll), &History{Polls: []Poll{show}},
 				"consumer %s got offset %d of %v when its position was %d", poll.Consumer, r.Offset, p.on, at)
 			return false
 		}
@@ -63,7 +64,12 @@ func (c *checker) follow(p *part, poll *Poll, fates []fate) {
 		switch {
 		case len(got) > 0 && got[0].Offset == k.offset:
 			f.shown = later(f.shown, poll)
+			if poll.Shard != nil {
+				f.stream = later(f.stream, poll)
+			}
 		case c.excused(p, k, poll):
+		case poll.Shard != nil:
+			f.missed[2] = later(f.missed[2], poll)
 		case poll.Committed:
 			f.missed[1] = later(f.missed[1], poll)
 		default:
@@ -125,6 +131,10 @@ func (c *checker) judge(p *part, k *known, f *fate) {
 	if hidden {
 		miss = f.missed[1]
 	}
+	if miss == nil {
+		miss = f.missed[2]
+	}
+	on += via(miss)
 	var h History
 	k.evidence(&h)
 	h.Polls = append(h.Polls, near(miss, k.offset))
@@ -144,6 +154,9 @@ func (c *checker) judge(p *part, k *known, f *fate) {
 		}
 		c.report(HalfTransaction, on, &h,
 			"record %v at offset %d of %v belongs to a committed transaction, and read_committed consumer %s did not get it", k.id, k.offset, p.on, miss.Consumer)
+	case miss.Shard != nil && f.shown != nil && f.stream == nil:
+		c.report(ProtocolsApart, on, &h, "record %v is at offset %d of %v for consumer %s, and consumer %s, who reads through Kinesis, found nothing there",
+			k.id, k.offset, p.on, f.shown.Consumer, miss.Consumer)
 	case f.shown == nil || !hidden && f.shown.Start < miss.Start:
 		c.report(LostWrite, on, &h, "record %v %s at offset %d of %v, and consumer %s found nothing there",
 			k.id, seenAs(k), k.offset, p.on, miss.Consumer)

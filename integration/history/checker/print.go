@@ -12,6 +12,8 @@ import (
 const (
 	second      = 100 * time.Millisecond // how exactly waits are told
 	shownInPoll = 8                      // records of a poll that are printed
+	// shownInListing is how many shards of a listing are printed.
+	shownInListing = 8
 )
 
 // line is an operation in words.
@@ -75,6 +77,12 @@ func (h *History) lines() []line {
 	for _, f := range h.Fetched {
 		add(f.Start, f.End, "group %s has committed offset %d of %v", f.Group, f.Offset, f.On)
 	}
+	for _, r := range h.Reshards {
+		add(r.Start, r.End, "%s: %s", &r, outcome(r.Outcome, "acknowledged", "refused"))
+	}
+	for _, l := range h.Listings {
+		add(l.Start, l.End, "%s", l.line())
+	}
 	for _, a := range h.Awaits {
 		add(a.Start, a.End, "%s: waited in vain: %s", a.Subject, a.Detail)
 	}
@@ -96,6 +104,9 @@ func (h *History) writer(id int32) string {
 
 func (h *History) sendLine(s Send) string {
 	var b strings.Builder
+	if s.Put != nil {
+		return h.putLine(s)
+	}
 	fmt.Fprintf(&b, "%s sends record %v to %v", h.writer(s.ID.Writer), s.ID, s.To)
 	if s.Key >= 0 {
 		fmt.Fprintf(&b, ", key %d", s.Key)
@@ -117,6 +128,57 @@ func (h *History) sendLine(s Send) string {
 	return b.String()
 }
 
+func (h *History) putLine(s Send) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s puts record %v into %s, hash key %v", h.writer(s.ID.Writer), s.ID, s.To.Topic, s.Put.Hash)
+	if s.Put.Times > 1 {
+		fmt.Fprintf(&b, ", %s", times(s.Put.Times))
+	}
+	switch {
+	case s.Put.Bad != "":
+		fmt.Fprintf(&b, ": acknowledged with %s", s.Put.Bad)
+	case s.Outcome == OK:
+		fmt.Fprintf(&b, ": acknowledged in shard %d, %v, which is offset %d", s.To.Index, Sequence{s.Put.Frame, s.Offset}, s.Offset)
+	default:
+		fmt.Fprintf(&b, ": %s", outcome(s.Outcome, "", "refused"))
+	}
+	return b.String()
+}
+
+func times(n int32) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// line is a listing in words.
+func (l *Listing) line() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the shards of %s", l.Topic)
+	if l.Active {
+		b.WriteString(", which is active,")
+	}
+	b.WriteString(" are")
+	for i, s := range l.Shards {
+		if i == shownInListing {
+			fmt.Fprintf(&b, " ... (%d)", len(l.Shards))
+			break
+		}
+		fmt.Fprintf(&b, " %d: %v-%v", s.Index, s.Low, s.High)
+		for _, p := range []int32{s.Parent, s.Adjacent} {
+			if p >= 0 {
+				fmt.Fprintf(&b, " of %d", p)
+			}
+		}
+		if !s.open() {
+			fmt.Fprintf(&b, ", closed before offset %d", s.Last.Offset)
+		}
+		b.WriteString(";")
+	}
+	return strings.TrimSuffix(b.String(), ";")
+}
+
 func outcome(o Outcome, ok, failed string) string {
 	switch o {
 	case OK:
@@ -130,10 +192,15 @@ func outcome(o Outcome, ok, failed string) string {
 func pollLine(p Poll) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "consumer %s", p.Consumer)
-	if p.Committed {
+	if p.Committed && p.Shard == nil {
 		b.WriteString(" (read_committed)")
 	}
-	if p.From == -1 {
+	switch {
+	case p.Shard != nil && p.From == -1:
+		fmt.Fprintf(&b, " (Kinesis), with a LATEST iterator of %s,", seconds(p.Shard.Latest))
+	case p.Shard != nil:
+		b.WriteString(" (Kinesis)")
+	case p.From == -1:
 		fmt.Fprintf(&b, ", assigned at %s,", seconds(p.Assigned))
 	}
 	fmt.Fprintf(&b, " polls %v", p.On)
@@ -155,5 +222,25 @@ func pollLine(p Poll) string {
 	if len(p.Records) == 0 {
 		b.WriteString(" nothing")
 	}
+	p.Shard.line(&b)
 	return b.String()
+}
+
+// line adds what Kinesis says with an answer.
+func (s *ShardRead) line(b *strings.Builder) {
+	if s == nil {
+		return
+	}
+	if s.Bad != "" {
+		fmt.Fprintf(b, ", and %s", s.Bad)
+	}
+	if s.Tip {
+		b.WriteString(", and nothing is behind it")
+	}
+	if s.Ended {
+		b.WriteString(", and the shard ends")
+	}
+	for _, c := range s.Children {
+		fmt.Fprintf(b, "; child %d: %v-%v of %v", c.Index, c.Low, c.High, c.Parents)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // checkKnown gathers what is known of each offset, and looks at each record by
@@ -17,6 +18,9 @@ func (c *checker) checkKnown() {
 		for _, s := range p.sends {
 			if s.Outcome == OK {
 				g.add(known{offset: s.Offset, id: s.ID, send: s})
+				if s.Put != nil {
+					g.stood(known{offset: s.Offset, id: s.ID, send: s})
+				}
 			}
 		}
 		for _, poll := range p.polls {
@@ -63,6 +67,7 @@ func only(p *Poll, offset int64) Poll {
 	if i >= 0 {
 		out.Records = p.Records[i : i+1]
 		out.From, out.To = offset, offset+1
+		out.Shard = p.Shard.middle()
 	}
 	return out
 }
@@ -73,7 +78,11 @@ func (g *gatherer) add(k known) {
 			var h History
 			old.evidence(&h)
 			k.evidence(&h)
-			g.report(TwoValues, place(g.on, k.offset), &h, "offset %d of %v is record %v and record %v", k.offset, g.on, old.id, k.id)
+			kind, how := TwoValues, ""
+			if old.kinesis() != k.kinesis() {
+				kind, how = ProtocolsApart, ", one through Kafka and one through Kinesis"
+			}
+			g.report(kind, place(g.on, k.offset), &h, "offset %d of %v is record %v and record %v%s", k.offset, g.on, old.id, k.id, how)
 		}
 		if old.poll == nil {
 			old.poll = k.poll
@@ -92,13 +101,13 @@ func (g *gatherer) saw(poll *Poll, r Record) {
 		k.evidence(&h)
 		return &h
 	}
-	on := place(g.on, r.Offset)
+	on := place(g.on, r.Offset) + via(poll)
 	switch {
 	case r.ID.Writer == Broken:
 		g.report(Altered, on, show(), "the record at offset %d of %v is not what was sent: %s", r.Offset, g.on, poll.Notes[r.Offset])
 	case send == nil:
 		g.report(Phantom, on, show(), "record %v at offset %d of %v was never sent", r.ID, r.Offset, g.on)
-	case send.To != g.on:
+	case send.To != g.on && (send.Put == nil || send.To.Topic != g.on.Topic):
 		g.report(Phantom, fmt.Sprintf("%s sent to %v", on, send.To), show(), "record %v at offset %d of %v was sent to %v", r.ID, r.Offset, g.on, send.To)
 	case send.Outcome == Failed:
 		g.report(RefusedShown, on, show(), "record %v at offset %d of %v was refused by the broker", r.ID, r.Offset, g.on)
@@ -107,6 +116,10 @@ func (g *gatherer) saw(poll *Poll, r Record) {
 	}
 	g.add(known{offset: r.Offset, id: r.ID, send: send, poll: poll})
 	if r.ID.Writer == Broken || g.kind(r.ID) == Plain {
+		return
+	}
+	if g.kind(r.ID) == Putter {
+		g.stood(known{offset: r.Offset, id: r.ID, send: send, poll: poll})
 		return
 	}
 	first, again := g.seen[r.ID]
@@ -120,13 +133,39 @@ func (g *gatherer) saw(poll *Poll, r Record) {
 	}
 }
 
+// stood notes where a record that was put stands: at no more places than it was
+// sent times.
+func (g *gatherer) stood(k known) {
+	if k.send == nil {
+		return
+	}
+	stands := g.stands[k.id]
+	if slices.ContainsFunc(stands, func(a at) bool { return a.on == g.on && a.offset == k.offset }) {
+		return
+	}
+	stands = append(stands, at{g.on, k})
+	g.stands[k.id] = stands
+	if int32(len(stands)) <= k.send.Put.Times {
+		return
+	}
+	h := &History{Sends: []Send{*k.send}}
+	var places []string
+	for _, a := range stands {
+		places = append(places, place(a.on, a.offset))
+		if a.poll != nil {
+			h.Polls = append(h.Polls, only(a.poll, a.offset))
+		}
+	}
+	g.report(Duplicate, k.id.String(), h, "record %v was sent %s, and stands at %s", k.id, times(k.send.Put.Times), strings.Join(places, ", "))
+}
+
 // sawCommitted judges what a consumer got that reads committed records only.
 func (g *gatherer) sawCommitted(poll *Poll, r Record, send *Send, show func() *History) {
 	t := g.txn(send)
 	if !poll.Committed || t == nil {
 		return
 	}
-	on := place(g.on, r.Offset)
+	on := place(g.on, r.Offset) + via(poll)
 	switch {
 	case t.Outcome == Failed:
 		h := show()
@@ -203,7 +242,7 @@ type sequence struct {
 func newSequence(c *checker, p *part) *sequence { return &sequence{c, p, map[int32]known{}} }
 
 func (s *sequence) next(k known) {
-	if k.send == nil || s.c.kind(k.id) == Plain {
+	if kind := s.c.kind(k.id); k.send == nil || kind == Plain || kind == Putter {
 		return
 	}
 	if first, ok := s.p.seen[k.id]; ok && first.offset != k.offset {

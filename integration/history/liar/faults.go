@@ -10,7 +10,9 @@ import (
 )
 
 // Names are all faults.
-func Names() []string { return slices.Sorted(maps.Keys(faults)) }
+func Names() []string {
+	return slices.Concat(slices.Sorted(maps.Keys(faults)), slices.Sorted(maps.Keys(httpFaults)))
+}
 
 // faults by name. What each makes of a broker is said beside it.
 var faults = map[string]fault{
@@ -175,6 +177,11 @@ var faults = map[string]fault{
 	// A fenced producer is told that it has committed.
 	"commit-fenced": {keys: []kmsg.Key{kmsg.EndTxn}, after: func(l *Liar, _ kmsg.Request, resp kmsg.Response) {
 		resp.(*kmsg.EndTxnResponse).ErrorCode = 0
+	}},
+	// Transactions that are to be aborted are committed.
+	"commit-aborted": {keys: []kmsg.Key{kmsg.EndTxn}, before: func(l *Liar, req kmsg.Request) bool {
+		req.(*kmsg.EndTxnRequest).Commit = true
+		return true
 	}},
 	// Offsets of transactions are acknowledged and thrown away.
 	"lose-txn-offsets": {keys: []kmsg.Key{kmsg.TxnOffsetCommit},

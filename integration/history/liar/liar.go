@@ -3,7 +3,7 @@
 // checker that finds nothing is only believed when it is known to see.
 //
 // It works on the wire, so that no product code knows of it, and with any
-// broker. What a store can do wrong by itself is planted in the store
+// broker: in Kafka's connections, and in the requests of Kinesis clients. What a store can do wrong by itself is planted in the store
 // (storage/faultstore).
 package liar
 
@@ -20,19 +20,22 @@ import (
 // Liar plants one fault in all connections that go through it.
 type Liar struct {
 	fault fault
+	http  httpFault
 
 	mu     sync.Mutex
 	counts map[string]int
 	kept   map[string]batch
+	heard  map[string]object
 }
 
 // New plants a fault by its name.
 func New(name string) (*Liar, error) {
-	f, ok := faults[name]
-	if !ok {
+	f, kafka := faults[name]
+	h, kinesis := httpFaults[name]
+	if !kafka && !kinesis {
 		return nil, fmt.Errorf("fault %q is not known; known are %v", name, Names())
 	}
-	return &Liar{fault: f, counts: map[string]int{}, kept: map[string]batch{}}, nil
+	return &Liar{fault: f, http: h, counts: map[string]int{}, kept: map[string]batch{}, heard: map[string]object{}}, nil
 }
 
 // fault changes requests before the broker sees them, and responses before the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -21,15 +22,26 @@ const (
 	Refuse  Disturbance = "refuse"  // no new connection, and none old
 	Grow    Disturbance = "grow"    // one partition more
 	Trim    Disturbance = "trim"    // DeleteRecords
+	// Of streams.
+	Split  Disturbance = "split"  // SplitShard
+	Merge  Disturbance = "merge"  // MergeShards
+	Count  Disturbance = "count"  // UpdateShardCount
+	Retain Disturbance = "retain" // Increase- and DecreaseStreamRetentionPeriod
 )
 
 // Disturbances are all of them.
 func Disturbances() []Disturbance {
-	return []Disturbance{Kill, Pause, Restart, Cut, Deaf, Refuse, Grow, Trim}
+	return []Disturbance{Kill, Pause, Restart, Cut, Deaf, Refuse, Grow, Trim, Split, Merge, Count, Retain}
 }
 
 // needsProcess are those that only work with a broker that we started.
 var needsProcess = []Disturbance{Kill, Pause, Restart}
+
+// needsTopics and needsStreams are those that only work on what one protocol has.
+var (
+	needsTopics  = []Disturbance{Grow, Trim}
+	needsStreams = []Disturbance{Split, Merge, Count, Retain}
+)
 
 // ParseDisturbances reads a comma-separated list; "all" and "none" are known.
 func ParseDisturbances(list string) ([]Disturbance, error) {
@@ -55,7 +67,10 @@ type Config struct {
 	Seed   uint64
 	Load   time.Duration // how long each round sends and disturbs
 	Settle time.Duration // in which everything has to be reached afterwards
-	Rate   int           // records per second, all writers together
+	Rate   int           // records per second, all writers of a protocol together
+	// Kafka has topics written and read through Kafka alone, Kinesis has streams
+	// that both protocols write and read.
+	Kafka, Kinesis bool
 	// Transactions and Compaction are parts of the load that a broker must have.
 	Transactions bool
 	Compaction   bool
@@ -67,6 +82,8 @@ type Config struct {
 	Log   func(format string, args ...any)
 	// Wrap, where it is not nil, is put around every connection.
 	Wrap func(net.Conn) net.Conn
+	// WrapHTTP likewise is put around what sends the requests of Kinesis clients.
+	WrapHTTP func(http.RoundTripper) http.RoundTripper
 }
 
 // maxRecords bounds what a round keeps in memory: nothing is sent beyond it.

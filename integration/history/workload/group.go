@@ -28,6 +28,7 @@ type members struct {
 const membersOfGroup = 3
 
 func (r *round) startGroups() {
+	r.readers.Go(func() { r.commitByHand(r.reading) })
 	topics := []*topic{r.log, r.short}
 	for name, balancer := range map[string]kgo.GroupBalancer{"sticky": kgo.CooperativeStickyBalancer(), "range": kgo.RangeBalancer()} {
 		g := &members{r: r, name: fmt.Sprintf("r%d-%s", r.n, name), topics: topics, balancer: balancer, committed: map[checker.Partition]int64{}}
@@ -271,7 +272,7 @@ func (r *round) askBounds(ctx context.Context, adm *kadm.Client, what checker.Bo
 		ask = adm.ListCommittedOffsets
 	}
 	start := r.rec.now()
-	got, err := ask(ctx, names(r.topics)...)
+	got, err := ask(ctx, names(r.readable())...)
 	end := r.rec.now()
 	if err != nil {
 		return false

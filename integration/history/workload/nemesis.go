@@ -20,7 +20,8 @@ import (
 func (r *round) disturb(ctx context.Context) {
 	rnd := r.random(r.n, "nemesis")
 	can := slices.DeleteFunc(slices.Clone(r.Disturb), func(d Disturbance) bool {
-		return !r.sys.Ours() && slices.Contains(needsProcess, d)
+		return !r.sys.Ours() && slices.Contains(needsProcess, d) ||
+			!r.Kafka && slices.Contains(needsTopics, d) || !r.Kinesis && slices.Contains(needsStreams, d)
 	})
 	var deck []int // each comes once before any comes again
 	for ctx.Err() == nil {
@@ -80,6 +81,8 @@ func (r *round) do(ctx context.Context, rnd *rand.Rand, what Disturbance) {
 		e.What, err = r.grow(ctx, rnd)
 	case Trim:
 		e.What, err = r.trim(ctx, rnd)
+	case Split, Merge, Count, Retain:
+		e.What, err = r.reshard(ctx, rnd, what)
 	}
 	e.End = r.rec.now()
 	r.rec.event(e)

@@ -26,6 +26,16 @@ var errRefused = errors.New("connection refused: the network is cut")
 
 // Dial is for kgo.Dialer.
 func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return n.dial(ctx, network, addr, n.wrap)
+}
+
+// DialHTTP is for http.Transport. A liar that speaks Kafka's protocol is not in
+// the way.
+func (n *Network) DialHTTP(ctx context.Context, network, addr string) (net.Conn, error) {
+	return n.dial(ctx, network, addr, nil)
+}
+
+func (n *Network) dial(ctx context.Context, network, addr string, wrap func(net.Conn) net.Conn) (net.Conn, error) {
 	n.mu.Lock()
 	refused := n.refused
 	n.mu.Unlock()
@@ -37,8 +47,8 @@ func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	if n.wrap != nil {
-		inner = n.wrap(inner)
+	if wrap != nil {
+		inner = wrap(inner)
 	}
 	c := &conn{Conn: inner, net: n, closed: make(chan struct{})}
 	n.mu.Lock()

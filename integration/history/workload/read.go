@@ -103,14 +103,12 @@ type tail struct {
 
 func (r *round) startReaders() {
 	for _, committed := range []bool{false, true} {
-		t := &tail{r.reader("tail"+suffix(committed), committed), r.topics}
+		t := &tail{r.reader("tail"+suffix(committed), committed), r.readable()}
 		r.tails = append(r.tails, t)
 		r.readers.Go(func() { t.run(r.reading) })
 	}
 	r.readers.Go(func() { r.reread(r.reading) })
-	r.startGroups()
 	r.readers.Go(func() { r.watchBounds(r.reading) })
-	r.readers.Go(func() { r.commitByHand(r.reading) })
 }
 
 func suffix(committed bool) string {
@@ -150,7 +148,7 @@ func (r *round) reread(ctx context.Context) {
 // readFor reads from the start until nothing has come for a while, or for as
 // long as most.
 func (r *round) readFor(ctx context.Context, d *reader, rnd *rand.Rand, most time.Duration) {
-	cl, err := r.client(readerOpts(kgo.ConsumeTopics(names(r.topics)...), isolation(d.committed), kgo.FetchMaxPartitionBytes(int32(20_000+rnd.IntN(200_000))))...)
+	cl, err := r.client(readerOpts(kgo.ConsumeTopics(names(r.readable())...), isolation(d.committed), kgo.FetchMaxPartitionBytes(int32(20_000+rnd.IntN(200_000))))...)
 	if err != nil {
 		r.fail(err)
 		return

@@ -82,6 +82,41 @@ func (r *recorder) await(a checker.Await) {
 	r.h.Awaits = append(r.h.Awaits, a)
 }
 
+func (r *recorder) listing(l checker.Listing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.Listings = append(r.h.Listings, l)
+}
+
+func (r *recorder) reshard(op checker.Reshard) {
+	if op.Outcome == checker.Unknown {
+		op.End = checker.Never
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.Reshards = append(r.h.Reshards, op)
+}
+
+// lastCommitted is the largest offset of a record that was acknowledged in a
+// partition and is certain to be shown to those who read committed records; -1
+// for none.
+func (r *recorder) lastCommitted(on checker.Partition) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	type txn struct{ writer, n int32 }
+	committed := map[txn]bool{}
+	for _, t := range r.h.Txns {
+		committed[txn{t.Writer, t.N}] = t.Outcome == checker.OK
+	}
+	last := int64(-1)
+	for _, s := range r.h.Sends {
+		if s.To == on && s.Outcome == checker.OK && (s.Txn == 0 || committed[txn{s.ID.Writer, s.Txn}]) {
+			last = max(last, s.Offset)
+		}
+	}
+	return last
+}
+
 func (r *recorder) event(e checker.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -58,6 +58,8 @@ type round struct {
 
 	log, short, keyed, out *topic
 	topics                 []*topic // those that exist
+	streams                []*stream
+	resharded              bool // a reshard was acknowledged; the nemesis's
 
 	// loading ends when nothing more is to be sent, reading when nothing more
 	// is to be read.
@@ -77,9 +79,18 @@ type round struct {
 // the broker does wrong is in the history.
 func (run *Run) Round(ctx context.Context, n int) (*checker.History, error) {
 	r := &round{Run: run, n: n, rec: &recorder{began: run.began}}
-	r.defineTopics()
-	if err := r.createTopics(ctx); err != nil {
-		return nil, fmt.Errorf("round %d: %w", n, err)
+	r.rec.h.Topics = map[string]checker.Topic{}
+	if r.Kafka {
+		r.defineTopics()
+		if err := r.createTopics(ctx, r.topics...); err != nil {
+			return nil, fmt.Errorf("round %d: %w", n, err)
+		}
+	}
+	if r.Kinesis {
+		r.defineStreams()
+		if err := r.createStreams(ctx); err != nil {
+			return nil, fmt.Errorf("round %d: %w", n, err)
+		}
 	}
 	var stopLoading, stopReading context.CancelFunc
 	r.loading, stopLoading = context.WithTimeout(ctx, r.Load)
@@ -90,14 +101,24 @@ func (run *Run) Round(ctx context.Context, n int) (*checker.History, error) {
 	defer stopReading()
 
 	r.startReaders()
-	r.startWriters()
+	if r.Kafka {
+		r.startGroups()
+		r.startWriters()
+	}
+	if r.Kinesis {
+		r.startFollowers()
+		r.startPutters()
+		r.startStreamWriters()
+	}
 	r.disturb(r.loading)
 	healed := r.heal(ctx)
 	r.settle(ctx, healed)
 	stopReading()
 	r.readers.Wait()
-	if err := r.deleteTopics(ctx); err != nil {
-		r.Log("round %d: %v", n, err)
+	for _, err := range []error{r.deleteTopics(ctx), r.deleteStreams(ctx)} {
+		if err != nil {
+			r.Log("round %d: %v", n, err)
+		}
 	}
 	if r.failed != nil {
 		return nil, fmt.Errorf("round %d: %w", n, r.failed)
@@ -134,7 +155,6 @@ func (r *round) defineTopics() {
 	if r.Transactions {
 		r.topics = append(r.topics, r.out)
 	}
-	r.rec.h.Topics = map[string]checker.Topic{}
 	for _, t := range r.topics {
 		r.rec.h.Topics[t.name] = t.Topic
 		t.partitions.Store(firstPartitions)
@@ -166,11 +186,11 @@ func (r *round) admin(fn func(*kadm.Client) error, opts ...kgo.Opt) error {
 	return fn(kadm.NewClient(cl))
 }
 
-func (r *round) createTopics(ctx context.Context) error {
+func (r *round) createTopics(ctx context.Context, topics ...*topic) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Settle)
 	defer cancel()
 	return r.admin(func(adm *kadm.Client) error {
-		for _, t := range r.topics {
+		for _, t := range topics {
 			configs := map[string]*string{}
 			for k, v := range t.configs {
 				configs[k] = kadm.StringPtr(v)

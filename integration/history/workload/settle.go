@@ -14,21 +14,33 @@ import (
 // settle lets everybody come to an end, and reads everything once more.
 func (r *round) settle(ctx context.Context, healed checker.Time) {
 	r.writers.Wait()
-	inputs := r.topics
-	if r.Transactions {
-		inputs = inputs[:len(inputs)-1]
+	targets := map[checker.Partition]int64{}
+	if r.Kinesis {
+		targets = r.endStreams(ctx, healed)
 	}
-	targets := r.sentinels(ctx, healed, inputs...)
+	if r.Kafka {
+		inputs := r.topics
+		if r.Transactions {
+			inputs = inputs[:len(inputs)-1]
+		}
+		maps.Copy(targets, r.sentinels(ctx, healed, inputs...))
+	}
 	if r.transforms != nil {
 		r.transforms.finish(ctx, healed, of(targets, r.log))
 		maps.Copy(targets, r.sentinels(ctx, healed, r.out))
 	}
-	r.scan(ctx, healed, false, r.topics, targets)
-	complete := r.scan(ctx, healed, true, r.topics, targets)
+	r.scan(ctx, healed, false, r.readable(), targets)
+	complete := r.scan(ctx, healed, true, r.readable(), targets)
+	r.scanStreams(ctx, healed, targets)
 
 	consumers := map[string]func() (bool, string){}
 	for _, t := range r.tails {
 		consumers["consumer "+t.name] = func() (bool, string) { return t.reached(targets) }
+	}
+	for _, s := range r.streams {
+		for _, f := range s.following {
+			consumers[fmt.Sprintf("consumer %s of %s", f.name, s.name)] = func() (bool, string) { return f.reached(targets) }
+		}
 	}
 	r.awaitAll(ctx, healed, checker.AwaitConsumer, consumers)
 	groups := map[string]func() (bool, string){}
@@ -72,6 +84,9 @@ func (r *round) lastLook(ctx context.Context, healed checker.Time, complete bool
 		}
 		for _, what := range []checker.Bound{checker.LogStart, checker.LogStable, checker.LogEnd} {
 			ask("bounds", func() bool { return r.askBounds(ctx, adm, what) })
+		}
+		if !r.Kafka {
+			return nil
 		}
 		group := fmt.Sprintf("r%d-by-hand", r.n)
 		ask("group "+group, func() bool { return r.fetchCommitted(ctx, adm, group, false) })

@@ -23,6 +23,7 @@ type System struct {
 	name string
 	dir  string
 	addr string
+	aws  string // where Kinesis is; empty where there is none
 	// command is what starts the broker; nil where it is not ours. run counts
 	// the starts.
 	command func(run int) (argv, env []string)
@@ -44,21 +45,28 @@ var settings = []string{
 	"transaction.state.log.num.partitions=4",
 }
 
+// transitions are how long, in ms, streams take to change, one start after the
+// other.
+var transitions = []string{"0", "200", "0", "1500"}
+
 // Streamweir runs the built binary. Every second run of it syncs each commit.
 func Streamweir(binary, dir string, seed uint64, more ...string) (*System, error) {
 	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
-	s := &System{name: "streamweir", dir: dir, addr: local(ports[0])}
+	s := &System{name: "streamweir", dir: dir, addr: local(ports[0]), aws: local(ports[2])}
 	s.command = func(run int) ([]string, []string) {
-		argv := []string{binary, "serve", "--data-dir", filepath.Join(dir, "data"), "--kafka-addr", s.addr,
-			"--admin-addr", local(ports[1]), "--aws-addr", local(ports[2])}
+		argv := []string{
+			binary, "serve", "--data-dir", filepath.Join(dir, "data"),
+			"--kafka-addr", s.addr, "--admin-addr", local(ports[1]), "--aws-addr", s.aws,
+		}
 		sync := "os"
 		if (uint64(run)+seed)%2 == 0 {
 			sync = "always"
 		}
-		for _, kv := range append(append(slices.Clone(settings), "storage.sync="+sync), more...) {
+		all := append(slices.Clone(settings), "storage.sync="+sync, "kinesis.limits=off", "kinesis.transition.ms="+transitions[(uint64(run)+seed)%uint64(len(transitions))])
+		for _, kv := range append(all, more...) {
 			argv = append(argv, "--set", kv)
 		}
 		return argv, nil
@@ -98,6 +106,9 @@ func (s *System) WithEnv(more ...string) *System {
 
 // Name says which system it is.
 func (s *System) Name() string { return s.name }
+
+// Kinesis says whether the system serves streams.
+func (s *System) Kinesis() bool { return s.aws != "" }
 
 // Ours says whether the broker's process is ours.
 func (s *System) Ours() bool { return s.command != nil }

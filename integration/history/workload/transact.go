@@ -24,7 +24,9 @@ const (
 
 func (r *round) startTransactions() {
 	for i := range transactionalWriters {
-		w := &transactor{r.sender(fmt.Sprintf("transactional-%d", i+1), checker.Transactional), fmt.Sprintf("r%d-writer-%d", r.n, i+1), 0}
+		w := &transactor{sender: r.sender(fmt.Sprintf("transactional-%d", i+1), checker.Transactional), id: fmt.Sprintf("r%d-writer-%d", r.n, i+1)}
+		into := r.topics[:len(r.topics)-1]
+		w.next = func(txn int32) (*kgo.Record, checker.Send) { return w.record(into[w.rand.IntN(len(into))], txn) }
 		r.writers.Go(func() { w.run(r.loading) })
 	}
 	r.startTransforms()
@@ -34,8 +36,9 @@ func (r *round) startTransactions() {
 // after the other.
 type transactor struct {
 	*sender
-	id string
-	n  int32
+	id   string
+	n    int32
+	next func(txn int32) (*kgo.Record, checker.Send) // makes a record
 }
 
 // The ways in which a transaction ends.
@@ -121,9 +124,8 @@ func (w *transactor) transaction(ctx context.Context, cl *kgo.Client) bool {
 // fill sends a transaction's records; the result counts those that failed.
 func (w *transactor) fill(ctx context.Context, cl *kgo.Client) *atomic.Int32 {
 	failures := new(atomic.Int32)
-	into := w.r.topics[:len(w.r.topics)-1]
 	for range 1 + w.rand.IntN(20) {
-		rec, send := w.record(into[w.rand.IntN(len(into))], w.n)
+		rec, send := w.next(w.n)
 		w.send(cl, rec, send, func(_ checker.Outcome, err error) {
 			if err != nil {
 				failures.Add(1)

@@ -147,13 +147,15 @@ func (r *round) write(name string, kind checker.Kind, rate int, into []*topic, o
 
 // flush waits until everything that a client holds has an answer. What has none
 // when the time is up stays unknown; the end of the round says whether the
-// broker is stuck.
-func (r *round) flush(name string, cl *kgo.Client) {
+// broker is stuck. It says false for that.
+func (r *round) flush(name string, cl *kgo.Client) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), r.Settle)
 	defer cancel()
 	if err := cl.Flush(ctx); err != nil {
 		r.Log("round %d: %s still holds %d records after %v", r.n, name, cl.BufferedProduceRecords(), r.Settle)
+		return false
 	}
+	return true
 }
 
 // refuse starts a writer of records that the broker must refuse.

@@ -21,6 +21,11 @@ type UnreachableError struct {
 	err  error
 }
 
+// NewUnreachable returns an UnreachableError with this text.
+func NewUnreachable(text string, err error) *UnreachableError {
+	return &UnreachableError{text: text, err: err}
+}
+
 func (e *UnreachableError) Error() string { return e.text }
 func (e *UnreachableError) Unwrap() error { return e.err }
 

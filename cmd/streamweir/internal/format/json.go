@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -55,6 +56,18 @@ func appendHeader(dst []byte, h kgo.RecordHeader) []byte {
 	dst = appendField(dst, `{"key":`, `,"key_encoding":"base64"`, nonNil([]byte(h.Key)))
 	dst = appendField(dst, `,"value":`, `,"encoding":"base64"`, h.Value)
 	return append(dst, '}')
+}
+
+// AppendString adds text to dst as a JSON string. What is not UTF-8 in it is
+// replaced, as encoding/json does.
+func AppendString(dst []byte, s string) []byte {
+	return appendString(dst, []byte(strings.ToValidUTF8(s, "\ufffd")))
+}
+
+// AppendValue adds the field "value" to dst, after a comma, in the way of
+// AppendJSON; null is an empty value here.
+func AppendValue(dst, value []byte) []byte {
+	return appendField(dst, `,"value":`, `,"value_encoding":"base64"`, nonNil(value))
 }
 
 func appendField(dst []byte, name, marker string, b []byte) []byte {
@@ -169,7 +182,7 @@ func (out *JSONRecord) set(name, raw []byte, key, value *field) (err error) {
 		var topic []byte
 		topic, err = textField(name, raw)
 		out.Record.Topic = string(topic)
-	case "timestamp_type":
+	case "timestamp_type", "stream", "shard", "sequence_number":
 		_, err = textField(name, raw)
 	case "offset":
 		_, _, err = wholeField(name, raw, math.MinInt64, math.MaxInt64)

@@ -18,6 +18,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -112,33 +113,55 @@ func Literal(text string) string {
 	return string(b)
 }
 
+// Fields are what a record has to be written.
+type Fields struct {
+	Topic     string
+	Partition []byte
+	Offset    []byte
+	Key       []byte // nil: null
+	Value     []byte // nil: null
+	Headers   []kgo.RecordHeader
+	Timestamp time.Time
+}
+
 // Append adds the record to dst.
 func (t *Template) Append(dst []byte, r *kgo.Record, opts TemplateOptions) []byte {
+	var numbers [2][20]byte // no allocation for each record
+	return t.AppendFields(dst, &Fields{
+		Topic:     r.Topic,
+		Partition: strconv.AppendInt(numbers[0][:0], int64(r.Partition), 10),
+		Offset:    strconv.AppendInt(numbers[1][:0], r.Offset, 10),
+		Key:       r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp,
+	}, opts)
+}
+
+// AppendFields adds a record of any kind to dst.
+func (t *Template) AppendFields(dst []byte, f *Fields, opts TemplateOptions) []byte {
 	for _, p := range t.parts {
 		dst = append(dst, p.literal...)
 		switch p.verb {
 		case 't':
-			dst = append(dst, r.Topic...)
+			dst = append(dst, f.Topic...)
 		case 'p':
-			dst = strconv.AppendInt(dst, int64(r.Partition), 10)
+			dst = append(dst, f.Partition...)
 		case 'o':
-			dst = strconv.AppendInt(dst, r.Offset, 10)
+			dst = append(dst, f.Offset...)
 		case 'k':
-			dst = appendBytes(dst, r.Key, opts)
+			dst = appendBytes(dst, f.Key, opts)
 		case 'K':
-			dst = strconv.AppendInt(dst, int64(length(r.Key)), 10)
+			dst = strconv.AppendInt(dst, int64(length(f.Key)), 10)
 		case 's':
-			dst = appendBytes(dst, r.Value, opts)
+			dst = appendBytes(dst, f.Value, opts)
 		case 'S':
-			dst = strconv.AppendInt(dst, int64(length(r.Value)), 10)
+			dst = strconv.AppendInt(dst, int64(length(f.Value)), 10)
 		case 'R':
-			dst = binary.BigEndian.AppendUint32(dst, uint32(length(r.Value)))
+			dst = binary.BigEndian.AppendUint32(dst, uint32(length(f.Value)))
 		case 'h':
-			dst = appendHeaders(dst, r.Headers, opts)
+			dst = appendHeaders(dst, f.Headers, opts)
 		case 'T':
-			dst = strconv.AppendInt(dst, r.Timestamp.UnixMilli(), 10)
+			dst = strconv.AppendInt(dst, f.Timestamp.UnixMilli(), 10)
 		case 'D':
-			dst = r.Timestamp.UTC().AppendFormat(dst, timestampLayout)
+			dst = f.Timestamp.UTC().AppendFormat(dst, timestampLayout)
 		}
 	}
 	return dst

@@ -74,6 +74,10 @@ func IsTerminal(v any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// Colours says whether what is written to v may have colours and the like: only
+// on a terminal, and not where NO_COLOR is set (https://no-color.org).
+func Colours(v any) bool { return IsTerminal(v) && os.Getenv("NO_COLOR") == "" }
+
 // Width returns the number of columns of the terminal w, or fallback.
 func Width(w any, fallback int) int {
 	f, ok := w.(*os.File)

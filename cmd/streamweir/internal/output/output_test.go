@@ -3,6 +3,8 @@ package output
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -72,5 +74,29 @@ func TestAsk(t *testing.T) {
 		if prompt.String() != "Sure? [y/N] " {
 			t.Errorf("the question is %q", prompt.String())
 		}
+	}
+}
+
+// A pipe or file gets no colours, and a terminal none against NO_COLOR's will.
+func TestColoursAreForTerminals(t *testing.T) {
+	t.Setenv("NO_COLOR", "")
+	if Colours(&strings.Builder{}) {
+		t.Error("colours for what is no file")
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if Colours(f) {
+		t.Error("colours for a file")
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if Colours(null) {
+		t.Error("colours for a device that is no terminal")
 	}
 }

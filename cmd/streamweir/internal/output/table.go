@@ -3,7 +3,6 @@ package output
 import (
 	"bytes"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"unicode"
@@ -46,7 +45,7 @@ func (g *Grid) Row(cells ...string) {
 func (g *Grid) WriteTo(w io.Writer) (int64, error) {
 	widths, right := g.measure()
 	var b bytes.Buffer
-	bold := IsTerminal(w) && os.Getenv("NO_COLOR") == ""
+	bold := Colours(w)
 	if bold {
 		b.WriteString(boldOn)
 	}

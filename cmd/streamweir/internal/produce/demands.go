@@ -13,7 +13,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/input"
 )
+
+// DefaultMaxRecordBytes bounds one record where the topic's own limit is not known.
+const DefaultMaxRecordBytes = 10 << 20
 
 // Demands is what a topic demands of every record. A broker refuses a whole
 // batch for one record that falls short, and the client what waits behind it:
@@ -74,6 +78,26 @@ func limit(ms string) time.Duration {
 }
 
 var errNeedsKey = errors.New("the record has no key, and the topic is compacted: every record needs one")
+
+// TooLargeError says that a record is over the topic's limit.
+type TooLargeError struct {
+	Size  int64 // 0: not known, reading stopped at the limit
+	Limit int
+}
+
+func (e *TooLargeError) Error() string {
+	if e.Size > 0 {
+		return fmt.Sprintf("the record has %d bytes; the topic takes at most %d (max.message.bytes)", e.Size, e.Limit)
+	}
+	return fmt.Sprintf("the record has more than %d bytes, which is all that the topic takes (max.message.bytes)", e.Limit)
+}
+
+// Apply makes the reading of records hold them to the demands.
+func (d Demands) Apply(p *input.Parsing) {
+	p.MaxRecordBytes = d.MaxRecordBytes
+	p.TooLarge = func() error { return &TooLargeError{Limit: d.MaxRecordBytes} }
+	p.Check = func(rec *kgo.Record) error { return d.check(rec, time.Now()) }
+}
 
 // check says why a record would be refused.
 func (d *Demands) check(rec *kgo.Record, now time.Time) error {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/input"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/progress"
 )
 
 const (
@@ -47,6 +48,14 @@ const (
 	AcksLeader Acks = "1"
 	AcksNone   Acks = "0"
 )
+
+// Verb says what such records have been.
+func (a Acks) Verb() string {
+	if a == AcksNone {
+		return "sent without waiting for an acknowledgement"
+	}
+	return progress.Acknowledged
+}
 
 // Delivery says how records are sent.
 type Delivery struct {
@@ -96,33 +105,24 @@ func (d Delivery) Options() ([]kgo.Opt, error) {
 	return opts, nil
 }
 
-// Input is something to read records from.
-type Input struct {
-	Name string // "" for standard input
-	Size int64  // in bytes; negative if it is not known
-	Open func() (io.ReadCloser, error)
-	// Source is what Open reads from, where that is open already.
-	Source io.Reader
-}
-
 // Job is what to send where.
 type Job struct {
 	Topic     string
-	Inputs    []Input
-	Parsing   Parsing
+	Inputs    []input.File
+	Parsing   input.Parsing
 	KeepGoing bool // after a failed record
 	// Patience is how long to wait while nothing is acknowledged. The
 	// client's own limit for a record counts from the record's timestamp,
 	// which may be that of another year.
 	Patience time.Duration
 	// Report is called for the first failed records, one at a time.
-	Report func(*RecordError)
+	Report func(*input.RecordError)
 	// Note is called with what the user should know while it goes on.
 	Note func(string)
 	// Refusals holds what the broker says when it refuses; nil with acks=0.
 	Refusals *client.Refusals
 	// Watch is given the state of the job while it runs; nil if nobody looks.
-	Watch func(context.Context, *Progress)
+	Watch func(context.Context, *progress.State)
 }
 
 // maxReported is how many failed records are reported one by one.
@@ -130,32 +130,17 @@ const maxReported = 10
 
 // Summary is what became of a job.
 type Summary struct {
-	Topic        string  `json:"topic"`
-	Acknowledged int64   `json:"acknowledged"`
-	Failed       int64   `json:"failed"`
-	Unknown      int64   `json:"unknown"` // sent, and the answer was not waited for
-	Bytes        int64   `json:"bytes"`   // of keys and values acknowledged
-	Seconds      float64 `json:"seconds"`
-	Interrupted  bool    `json:"interrupted"`
-}
-
-// Progress is the state of a running job. Its fields are read while they change.
-type Progress struct {
-	Total    int64 // bytes of input; negative if not known
-	Read     atomic.Int64
-	Sent     atomic.Int64
-	Acked    atomic.Int64
-	Failed   atomic.Int64
-	Bytes    atomic.Int64 // acknowledged
-	Started  time.Time
-	Buffered func() int64 // bytes sent and not answered
+	Topic string `json:"topic"`
+	progress.Summary
 }
 
 // run is a job at work.
 type run struct {
-	Progress
-	cl  *client.Cluster
-	job *Job
+	progress.State
+	sent  atomic.Int64 // records
+	bytes atomic.Int64 // acknowledged
+	cl    *client.Cluster
+	job   *Job
 	// live ends when what is sent is no longer waited for.
 	live   context.Context //nolint:containedctx // the promises need it
 	giveUp context.CancelCauseFunc
@@ -179,7 +164,7 @@ type run struct {
 type pending struct {
 	context.Context
 	record kgo.Record
-	at     Origin
+	at     input.Origin
 }
 
 // Run sends everything. When soft ends it stops reading, and waits for what was
@@ -189,12 +174,12 @@ func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, err
 	r := &run{cl: cl, job: job, refused: map[int32]int32{}}
 	r.live, r.giveUp = context.WithCancelCause(hard)
 	defer r.giveUp(nil)
-	r.Total, r.Started, r.Buffered = totalSize(job.Inputs), time.Now(), cl.BufferedProduceBytes
+	r.Total, r.Started, r.Buffered = input.TotalSize(job.Inputs), time.Now(), cl.BufferedProduceBytes
 	var watching sync.WaitGroup
 	watchCtx, endWatch := context.WithCancel(context.Background())
 	watching.Go(func() { r.watchStall(watchCtx) })
 	if job.Watch != nil {
-		watching.Go(func() { job.Watch(watchCtx, &r.Progress) })
+		watching.Go(func() { job.Watch(watchCtx, &r.State) })
 	}
 	// A read of a terminal or a pipe cannot be called off, so the reading
 	// goroutine is not waited for after an interruption: it holds nothing,
@@ -211,14 +196,17 @@ func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, err
 	r.stop.Store(true)
 	r.sending.Lock()
 	flushErr := cl.Flush(r.live)
-	sent := r.Sent.Load()
+	sent := r.sent.Load()
 	r.sending.Unlock()
 	endWatch()
 	watching.Wait()
 	r.tellBeside()
 	s := Summary{
-		Topic: job.Topic, Acknowledged: r.Acked.Load(), Failed: r.Failed.Load(), Bytes: r.Bytes.Load(),
-		Seconds: time.Since(r.Started).Seconds(), Interrupted: interrupted,
+		Topic: job.Topic,
+		Summary: progress.Summary{
+			Acknowledged: r.Acked.Load(), Failed: r.Failed.Load(), Bytes: r.bytes.Load(),
+			Seconds: time.Since(r.Started).Seconds(), Interrupted: interrupted,
+		},
 	}
 	var stalled *StalledError
 	switch {
@@ -229,17 +217,6 @@ func Run(soft, hard context.Context, cl *client.Cluster, job *Job) (Summary, err
 	}
 	s.Unknown = max(sent-s.Acknowledged-(s.Failed-r.unsent.Load()), 0)
 	return s, err
-}
-
-func totalSize(inputs []Input) int64 {
-	var total int64
-	for _, in := range inputs {
-		if in.Size < 0 {
-			return -1
-		}
-		total += in.Size
-	}
-	return total
 }
 
 func (r *run) readAll() error {
@@ -254,28 +231,19 @@ func (r *run) readAll() error {
 	return nil
 }
 
-func (r *run) readOne(in Input) error {
-	f, err := in.Open()
-	if err != nil {
-		return err
-	}
-	rd := &reader{
-		in: f, name: in.Name, parse: &r.job.Parsing, blockBytes: blockSize,
-		failed: func(e *RecordError) bool {
+func (r *run) readOne(in input.File) error {
+	return input.Read(in, &r.job.Parsing, input.Sink{
+		Record: r.send,
+		Failed: func(e *input.RecordError) bool {
 			r.unsent.Add(1)
 			return r.fail(e)
 		},
-		consumed: func(n int) { r.Read.Add(int64(n)) },
-	}
-	err = rd.run(r.send)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+		Consumed: func(n int) { r.Read.Add(int64(n)) },
+	})
 }
 
 // send hands a record to the client. It waits while too much is buffered.
-func (r *run) send(rec kgo.Record, at Origin) bool {
+func (r *run) send(rec kgo.Record, at input.Origin) bool {
 	r.sending.Lock()
 	defer r.sending.Unlock()
 	if r.stop.Load() {
@@ -288,7 +256,7 @@ func (r *run) send(rec kgo.Record, at Origin) bool {
 	r.slab = r.slab[1:]
 	p.Context, p.record, p.at = r.live, rec, at
 	p.record.Topic, p.record.Context = r.job.Topic, p
-	r.Sent.Add(1)
+	r.sent.Add(1)
 	r.cl.Produce(r.live, &p.record, r.answered)
 	return true
 }
@@ -297,14 +265,14 @@ func (r *run) send(rec kgo.Record, at Origin) bool {
 func (r *run) answered(rec *kgo.Record, err error) {
 	if err == nil {
 		r.Acked.Add(1)
-		r.Bytes.Add(int64(len(rec.Key) + len(rec.Value)))
+		r.bytes.Add(int64(len(rec.Key) + len(rec.Value)))
 		return
 	}
 	if r.live.Err() != nil {
 		return // no longer waited for: neither acknowledged nor refused
 	}
 	p, _ := rec.Context.(*pending)
-	at := Origin{Input: "?"}
+	at := input.Origin{Input: "?"}
 	if p != nil {
 		at = p.at
 	}
@@ -317,17 +285,17 @@ func (r *run) answered(rec *kgo.Record, err error) {
 // for a partition is the first of the batch, so those named can be told from the
 // others. That is so for one batch of each partition only: with KeepGoing every
 // record is reported with what the broker says of its batch.
-func (r *run) refuse(partition int32, at Origin, err error) {
+func (r *run) refuse(partition int32, at input.Origin, err error) {
 	var refusal *client.Refusal
 	if r.job.Refusals != nil {
 		refusal = r.job.Refusals.First(partition)
 	}
 	if refusal == nil || !errors.Is(err, refusal.Err) {
-		r.fail(&RecordError{Origin: at, Err: r.explain(err)})
+		r.fail(&input.RecordError{Origin: at, Err: r.explain(err)})
 		return
 	}
 	if r.job.KeepGoing || len(refusal.Records) == 0 {
-		r.fail(&RecordError{Origin: at, Err: refusal})
+		r.fail(&input.RecordError{Origin: at, Err: refusal})
 		return
 	}
 	r.reporting.Lock()
@@ -339,7 +307,7 @@ func (r *run) refuse(partition int32, at Origin, err error) {
 	}
 	r.reporting.Unlock()
 	if named {
-		r.fail(&RecordError{Origin: at, Err: client.WithDetail(refusal.Err, text)})
+		r.fail(&input.RecordError{Origin: at, Err: client.WithDetail(refusal.Err, text)})
 		return
 	}
 	r.Failed.Add(1)
@@ -421,7 +389,7 @@ func (r *run) watchStall(ctx context.Context) {
 
 // fail counts and reports a record that was not sent or not acknowledged, and
 // says whether to go on.
-func (r *run) fail(e *RecordError) bool {
+func (r *run) fail(e *input.RecordError) bool {
 	r.Failed.Add(1)
 	r.reporting.Lock()
 	defer r.reporting.Unlock()

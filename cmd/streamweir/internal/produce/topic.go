@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/input"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 )
 
@@ -74,7 +75,7 @@ func lookUp(ctx context.Context, cl *client.Cluster, topic string) (int, error) 
 
 // CheckPartition says whether the topic has a partition.
 func CheckPartition(topic string, partition int32, partitions int) error {
-	if partition != AnyPartition && int(partition) >= partitions {
+	if partition != input.AnyPartition && int(partition) >= partitions {
 		return fmt.Errorf("topic %q has no partition %d: it has %s", topic, partition, output.Plural(int64(partitions), "partition"))
 	}
 	return nil

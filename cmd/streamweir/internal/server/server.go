@@ -17,6 +17,7 @@ import (
 	"github.com/streamweir/streamweir/broker"
 	"github.com/streamweir/streamweir/broker/config"
 	"github.com/streamweir/streamweir/broker/kafkaapi"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 	"github.com/streamweir/streamweir/storage/badgerstore"
 )
 
@@ -107,20 +108,27 @@ func newLogger(cfg *config.Config) (*zap.Logger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("logging.level: %w", err)
 	}
-	human := cfg.LoggingFormat == "console" || cfg.LoggingFormat == "auto" && isTerminal(os.Stderr)
-	enc := zap.NewProductionEncoderConfig()
-	enc.EncodeTime = zapcore.ISO8601TimeEncoder
-	enc.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(enc)
-	if human {
-		enc.EncodeLevel = zapcore.CapitalColorLevelEncoder
-		encoder = zapcore.NewConsoleEncoder(enc)
-	}
+	encoder := logEncoder(cfg.LoggingFormat, output.IsTerminal(os.Stderr), output.Colours(os.Stderr))
 	core := zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), level)
 	// A client that does the same wrong thing over and over must not fill the
 	// log: of equal messages only the first few of each second are kept.
 	core = zapcore.NewSamplerWithOptions(core, time.Second, sameMessages, sameMessagesThen)
 	return zap.New(core), nil
+}
+
+// logEncoder writes messages as logging.format says.
+func logEncoder(format string, terminal, colours bool) zapcore.Encoder {
+	enc := zap.NewProductionEncoderConfig()
+	enc.EncodeTime = zapcore.ISO8601TimeEncoder
+	enc.EncodeDuration = zapcore.StringDurationEncoder
+	if format != "console" && (format != "auto" || !terminal) {
+		return zapcore.NewJSONEncoder(enc)
+	}
+	enc.EncodeLevel = zapcore.CapitalLevelEncoder
+	if colours {
+		enc.EncodeLevel = zapcore.CapitalColorLevelEncoder
+	}
+	return zapcore.NewConsoleEncoder(enc)
 }
 
 // Of messages with the same text, this many are logged in each second, and then
@@ -129,11 +137,6 @@ const (
 	sameMessages     = 20
 	sameMessagesThen = 1000
 )
-
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
 
 func listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)

@@ -1,33 +1,31 @@
-package produce
+// Package input divides the lines, JSON objects or whole files that a command
+// is given into records.
+package input
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/format"
 )
 
-// InputFormat is how the input is divided into records.
-type InputFormat string
+// Format is how the input is divided into records.
+type Format string
 
-// The input formats.
+// The formats.
 const (
-	Lines InputFormat = "text" // one record per delimiter
-	JSON  InputFormat = "json" // one JSON object per line
-	Whole InputFormat = "file" // one record per file
+	Lines Format = "text" // one record per delimiter
+	JSON  Format = "json" // one JSON object per line
+	Whole Format = "file" // one record per file
 )
 
 // blockSize is how much is read at a time. Records are slices of a block, so a
 // block lives until the last of its records is acknowledged.
 const blockSize = 256 << 10
-
-// DefaultMaxRecordBytes bounds one record where the topic's own limit is not known.
-const DefaultMaxRecordBytes = 10 << 20
 
 // envelopeRatio is how much longer than its record a line of JSON may be:
 // base64 adds a third, and \u escapes make six bytes of one.
@@ -35,7 +33,7 @@ const envelopeRatio = 6
 
 // Parsing says how a line becomes a record.
 type Parsing struct {
-	Format        InputFormat
+	Format        Format
 	Delimiter     []byte             // between records; Lines only
 	KeyDelimiter  []byte             // between key and value; empty: no keys in the input
 	Key           []byte             // of every record that brings none; nil: null
@@ -44,7 +42,32 @@ type Parsing struct {
 	Partition     int32              // AnyPartition, or the one to send everything to
 	KeepPartition bool               // take the partition from the JSON line
 	Partitions    int                // how many the topic has
-	Demands       Demands            // of the topic
+	// MaxRecordBytes is how much is read of a record before it is too large,
+	// and TooLarge words that; Check looks at each complete record.
+	MaxRecordBytes int
+	TooLarge       func() error
+	Check          func(*kgo.Record) error
+}
+
+// File is something to read records from.
+type File struct {
+	Name string // "" for standard input
+	Size int64  // in bytes; negative if it is not known
+	Open func() (io.ReadCloser, error)
+	// Source is what Open reads from, where that is open already.
+	Source io.Reader
+}
+
+// TotalSize is that of all files, negative where one is not known.
+func TotalSize(files []File) int64 {
+	var total int64
+	for _, f := range files {
+		if f.Size < 0 {
+			return -1
+		}
+		total += f.Size
+	}
+	return total
 }
 
 // AnyPartition leaves the choice to the partitioner.
@@ -77,32 +100,36 @@ type RecordError struct {
 func (e *RecordError) Error() string { return fmt.Sprintf("%s: %v", e.Origin, e.Err) }
 func (e *RecordError) Unwrap() error { return e.Err }
 
-// TooLargeError says that a record is over the topic's limit.
-type TooLargeError struct {
-	Size  int64 // 0: not known, reading stopped at the limit
-	Limit int
+// Sink takes what is read. Where a function returns a bool, false stops the reading.
+type Sink struct {
+	// Record takes a record and where it stood.
+	Record func(r kgo.Record, at Origin) bool
+	// Failed takes what cannot become a record.
+	Failed func(*RecordError) bool
+	// Consumed takes the number of bytes read.
+	Consumed func(int)
 }
 
-func (e *TooLargeError) Error() string {
-	if e.Size > 0 {
-		return fmt.Sprintf("the record has %d bytes; the topic takes at most %d (max.message.bytes)", e.Size, e.Limit)
+// Read divides one file into records. The error is one of reading.
+func Read(f File, parsing *Parsing, sink Sink) error {
+	in, err := f.Open()
+	if err != nil {
+		return err
 	}
-	return fmt.Sprintf("the record has more than %d bytes, which is all that the topic takes (max.message.bytes)", e.Limit)
+	rd := &reader{in: in, name: f.Name, parse: parsing, sink: sink, blockBytes: blockSize}
+	err = rd.run()
+	if closeErr := in.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
-
-// sink takes records with their origin. It returns false to stop the reading.
-type sink func(r kgo.Record, at Origin) bool
 
 // reader divides one input into records.
 type reader struct {
 	in    io.Reader
 	name  string
 	parse *Parsing
-	// failed is called for what cannot become a record. It returns false
-	// to stop.
-	failed func(*RecordError) bool
-	// consumed is called with the number of bytes read.
-	consumed func(int)
+	sink  Sink
 	// blockBytes is blockSize; tests take less.
 	blockBytes int
 }
@@ -110,12 +137,12 @@ type reader struct {
 var errStopped = errors.New("stopped")
 
 // run reads until the end of the input. An error is one of reading.
-func (r *reader) run(emit sink) error {
+func (r *reader) run() error {
 	var err error
 	if r.parse.Format == Whole {
-		err = r.whole(emit)
+		err = r.whole()
 	} else {
-		err = r.lines(emit)
+		err = r.lines()
 	}
 	if errors.Is(err, errStopped) {
 		return nil
@@ -131,19 +158,24 @@ func (r *reader) run(emit sink) error {
 }
 
 // whole makes one record of the input.
-func (r *reader) whole(emit sink) error {
-	limit := r.parse.Demands.MaxRecordBytes
+func (r *reader) whole() error {
+	limit := r.parse.MaxRecordBytes
 	value, err := io.ReadAll(io.LimitReader(r.in, int64(limit)+1))
-	r.consumed(len(value))
+	r.sink.Consumed(len(value))
 	if err != nil {
 		return err
 	}
 	at := Origin{Input: r.name}
 	if len(value) > limit {
-		r.failed(&RecordError{Origin: at, Err: &TooLargeError{Limit: limit}})
+		r.sink.Failed(&RecordError{Origin: at, Err: r.parse.TooLarge()})
 		return nil
 	}
-	if !emit(r.record(nil, value), at) {
+	rec := r.record(nil, value)
+	if err := r.parse.Check(&rec); err != nil {
+		r.sink.Failed(&RecordError{Origin: at, Err: err})
+		return nil
+	}
+	if !r.sink.Record(rec, at) {
 		return errStopped
 	}
 	return nil
@@ -152,13 +184,13 @@ func (r *reader) whole(emit sink) error {
 // lines cuts the input at the delimiter. It hands on what is complete after
 // every read, so that a slow pipe is not held back, and never keeps more than
 // one line that is not complete.
-func (r *reader) lines(emit sink) error {
-	limit := r.parse.Demands.MaxRecordBytes
+func (r *reader) lines() error {
+	limit := r.parse.MaxRecordBytes
 	if r.parse.Format == JSON {
 		limit *= envelopeRatio
 	}
 	limit += len(r.parse.KeyDelimiter)
-	c := &cutter{r: r, limit: limit, emit: emit, block: make([]byte, r.blockBytes)}
+	c := &cutter{r: r, limit: limit, block: make([]byte, r.blockBytes)}
 	return c.run()
 }
 
@@ -167,7 +199,6 @@ func (r *reader) lines(emit sink) error {
 type cutter struct {
 	r                   *reader
 	limit               int
-	emit                sink
 	block               []byte
 	start, scanned, end int
 	line                int64
@@ -181,7 +212,7 @@ func (c *cutter) run() error {
 		}
 		n, err := c.r.in.Read(c.block[c.end:])
 		c.end += n
-		c.r.consumed(n)
+		c.r.sink.Consumed(n)
 		if cutErr := c.cut(); cutErr != nil {
 			return cutErr
 		}
@@ -220,7 +251,7 @@ func (c *cutter) skip() error {
 	if !c.skipping {
 		c.skipping = true
 		at := Origin{Input: c.r.name, Line: c.line + 1}
-		if !c.r.failed(&RecordError{Origin: at, Err: &TooLargeError{Limit: c.r.parse.Demands.MaxRecordBytes}}) {
+		if !c.r.sink.Failed(&RecordError{Origin: at, Err: c.r.parse.TooLarge()}) {
 			return errStopped
 		}
 	}
@@ -268,12 +299,12 @@ func (c *cutter) take(line []byte) error {
 	at := Origin{Input: c.r.name, Line: c.line}
 	rec, skip, err := c.r.parseLine(line)
 	if err == nil && !skip {
-		err = c.r.parse.Demands.check(&rec, time.Now())
+		err = c.r.parse.Check(&rec)
 	}
 	switch {
-	case err != nil && !c.r.failed(&RecordError{Origin: at, Err: err}):
+	case err != nil && !c.r.sink.Failed(&RecordError{Origin: at, Err: err}):
 		return errStopped
-	case err == nil && !skip && !c.emit(rec, at):
+	case err == nil && !skip && !c.r.sink.Record(rec, at):
 		return errStopped
 	}
 	return nil

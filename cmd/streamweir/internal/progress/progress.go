@@ -1,4 +1,6 @@
-package produce
+// Package progress shows how far a command that sends records has come, and
+// words what became of them.
+package progress
 
 import (
 	"context"
@@ -6,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
@@ -18,6 +21,16 @@ const (
 	barCells  = 24
 	minWidth  = 40
 )
+
+// State is that of a running job. Its fields are read while they change.
+type State struct {
+	Total    int64 // bytes of input; negative if not known
+	Read     atomic.Int64
+	Acked    atomic.Int64
+	Failed   atomic.Int64
+	Started  time.Time
+	Buffered func() int64 // bytes sent and not answered
+}
 
 // Bar draws the progress of a job on one line of a terminal. Lines that must
 // not be torn by it are written through Println.
@@ -35,7 +48,7 @@ func NewBar(w io.Writer) *Bar {
 }
 
 // Watch redraws until ctx ends, and then erases the line.
-func (b *Bar) Watch(ctx context.Context, p *Progress) {
+func (b *Bar) Watch(ctx context.Context, p *State) {
 	tick := time.NewTicker(redrawEvery)
 	defer tick.Stop()
 	for {
@@ -65,7 +78,7 @@ func (b *Bar) draw(line string) {
 
 // line words the state of the job in at most width columns. What counts is
 // what has been answered, not what has been read.
-func (p *Progress) line(now time.Time, width int) string {
+func (p *State) line(now time.Time, width int) string {
 	done := max(p.Read.Load()-p.Buffered(), 0)
 	elapsed := max(now.Sub(p.Started), time.Millisecond)
 	rate := float64(done) / elapsed.Seconds()
@@ -114,12 +127,21 @@ func fit(parts []string, width int) string {
 	return line
 }
 
-// Sentence words a summary for a person.
-func (s Summary) Sentence(acks Acks) string {
-	verb := "acknowledged"
-	if acks == AcksNone {
-		verb = "sent without waiting for an acknowledgement"
-	}
+// Summary is what became of a job.
+type Summary struct {
+	Acknowledged int64   `json:"acknowledged"`
+	Failed       int64   `json:"failed"`
+	Unknown      int64   `json:"unknown"` // sent, and the answer was not waited for
+	Bytes        int64   `json:"bytes"`   // of keys and values acknowledged
+	Seconds      float64 `json:"seconds"`
+	Interrupted  bool    `json:"interrupted"`
+}
+
+// Acknowledged is the verb of a Sentence where an answer counts.
+const Acknowledged = "acknowledged"
+
+// Sentence words a summary for a person: what was done to the records is verb.
+func (s Summary) Sentence(verb string) string {
 	seconds := max(s.Seconds, 0.001)
 	text := fmt.Sprintf("%s %s (%s in %.1f s, %s/s)", output.Plural(s.Acknowledged, "record"), verb,
 		output.Size(s.Bytes), s.Seconds, output.Size(int64(float64(s.Bytes)/seconds)))

@@ -1,4 +1,4 @@
-package produce
+package input
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -15,21 +14,22 @@ import (
 // readAll divides an input and returns the values, and the errors as text.
 func readAll(t *testing.T, in string, oneByte bool, blockBytes int, p Parsing) (values, failures []string) {
 	t.Helper()
-	r := &reader{
-		in: strings.NewReader(in), parse: &p, blockBytes: blockBytes, consumed: func(int) {},
-		failed: func(e *RecordError) bool {
+	var records []kgo.Record
+	r := &reader{in: strings.NewReader(in), parse: &p, blockBytes: blockBytes, sink: Sink{
+		Record: func(rec kgo.Record, _ Origin) bool {
+			records = append(records, rec)
+			return true
+		},
+		Failed: func(e *RecordError) bool {
 			failures = append(failures, e.Error())
 			return true
 		},
-	}
+		Consumed: func(int) {},
+	}}
 	if oneByte {
 		r.in = iotest.OneByteReader(r.in)
 	}
-	var records []kgo.Record
-	if err := r.run(func(rec kgo.Record, _ Origin) bool {
-		records = append(records, rec)
-		return true
-	}); err != nil {
+	if err := r.run(); err != nil {
 		t.Fatal(err)
 	}
 	// The values are looked at last: a block that was written twice shows.
@@ -39,8 +39,22 @@ func readAll(t *testing.T, in string, oneByte bool, blockBytes int, p Parsing) (
 	return values, failures
 }
 
+var errTooLarge = errors.New("too large")
+
+// counting is a sink that takes no more than most records; 0 is any number.
+func counting(n *int, most int) Sink {
+	return Sink{Record: func(kgo.Record, Origin) bool { *n++; return *n != most }, Consumed: func(int) {}}
+}
+
 func plain(delimiter string, limit int) Parsing {
-	return Parsing{Format: Lines, Delimiter: []byte(delimiter), Partition: AnyPartition, Demands: Demands{MaxRecordBytes: limit, MaxBefore: -1, MaxAfter: -1}}
+	return Parsing{Format: Lines, Delimiter: []byte(delimiter), Partition: AnyPartition,
+		MaxRecordBytes: limit, TooLarge: func() error { return errTooLarge },
+		Check: func(rec *kgo.Record) error {
+			if len(rec.Value) > limit {
+				return errTooLarge
+			}
+			return nil
+		}}
 }
 
 // split is what the reader must do, said simply.
@@ -73,17 +87,17 @@ func TestLinesTooLongAreSkipped(t *testing.T) {
 func TestReadingStopsWhenToldTo(t *testing.T) {
 	p := plain("\n", 100)
 	n := 0
-	r := &reader{in: strings.NewReader("a\nb\nc\n"), parse: &p, blockBytes: 64, consumed: func(int) {}}
-	if err := r.run(func(kgo.Record, Origin) bool { n++; return n < 2 }); err != nil || n != 2 {
+	r := &reader{in: strings.NewReader("a\nb\nc\n"), parse: &p, blockBytes: 64, sink: counting(&n, 2)}
+	if err := r.run(); err != nil || n != 2 {
 		t.Errorf("%d records, %v; want 2 and no error", n, err)
 	}
 }
 
 func TestReadErrorsNameTheInput(t *testing.T) {
 	p := plain("\n", 100)
-	broken := errors.New("disk on fire")
-	r := &reader{in: iotest.ErrReader(broken), name: "orders.log", parse: &p, blockBytes: 64, consumed: func(int) {}}
-	err := r.run(func(kgo.Record, Origin) bool { return true })
+	n, broken := 0, errors.New("disk on fire")
+	r := &reader{in: iotest.ErrReader(broken), name: "orders.log", parse: &p, blockBytes: 64, sink: counting(&n, 0)}
+	err := r.run()
 	if !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "read orders.log: ") {
 		t.Errorf("error %v", err)
 	}
@@ -107,47 +121,15 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
-func TestProgressLine(t *testing.T) {
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	p := &Progress{Total: 100 << 20, Started: start, Buffered: func() int64 { return 5 << 20 }}
-	p.Read.Store(55 << 20)
-	p.Acked.Store(1234567)
-	for width, want := range map[int]string{
-		200: " 50%  [============            ]  50.0 MiB of 100 MiB  5.00 MiB/s  ETA 0:10  1,234,567 acknowledged",
-		70:  " 50%  [============            ]  50.0 MiB of 100 MiB  5.00 MiB/s",
-		10:  " 50%  [============            ]",
-	} {
-		if got := p.line(start.Add(10*time.Second), width); got != want {
-			t.Errorf("%d columns: %q, want %q", width, got, want)
-		}
-	}
-	p.Total = -1
-	p.Failed.Store(2)
-	if got, want := p.line(start.Add(10*time.Second), 200), "50.0 MiB  5.00 MiB/s  0:10  1,234,567 acknowledged, 2 failed"; got != want {
-		t.Errorf("without a total: %q, want %q", got, want)
-	}
-}
-
-func TestSentence(t *testing.T) {
-	for want, s := range map[string]Summary{
-		"1 record acknowledged (5 B in 2.0 s, 2 B/s)":                                                                           {Acknowledged: 1, Bytes: 5, Seconds: 2},
-		"0 records acknowledged (0 B in 0.0 s, 0 B/s), 3 failed":                                                                {Failed: 3},
-		"2 records acknowledged (8 B in 1.0 s, 8 B/s), 4 without an answer: they may or may not have been written, interrupted": {Acknowledged: 2, Bytes: 8, Seconds: 1, Unknown: 4, Interrupted: true},
-	} {
-		if got := s.Sentence(AcksAll); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
 func BenchmarkLines(b *testing.B) {
 	in := bytes.Repeat([]byte("0123456789 abcdefghijklmnopqrstuvwxyz 0123456789 abcdefghijklmnopqrstuvwxyz 0123456789\n"), 20000)
 	p := plain("\n", 1<<20)
 	b.SetBytes(int64(len(in)))
 	b.ReportAllocs()
 	for b.Loop() {
-		r := &reader{in: bytes.NewReader(in), parse: &p, blockBytes: blockSize, consumed: func(int) {}}
-		if err := r.run(func(kgo.Record, Origin) bool { return true }); err != nil {
+		n := 0
+		r := &reader{in: bytes.NewReader(in), parse: &p, blockBytes: blockSize, sink: counting(&n, 0)}
+		if err := r.run(); err != nil {
 			b.Fatal(err)
 		}
 	}

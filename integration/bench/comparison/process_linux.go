@@ -1,4 +1,4 @@
-package main
+package comparison
 
 import (
 	"bytes"
@@ -19,9 +19,9 @@ const clockTick = 10 * time.Millisecond
 // tmpfsMagic is the file system type of memory-backed directories.
 const tmpfsMagic = unix.TMPFS_MAGIC
 
-// ownGroup puts a child into its own process group, and has the kernel end it
+// OwnGroup puts a child into its own process group, and has the kernel end it
 // should this process die without being able to.
-func ownGroup() *syscall.SysProcAttr {
+func OwnGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
@@ -69,9 +69,9 @@ func anonymousMemory(pid int) (int64, error) {
 	return 0, fmt.Errorf("memory of process %d: no RssAnon in its status", pid)
 }
 
-// settle writes out the file system's dirty pages, so that one phase does not
+// Settle writes out the file system's dirty pages, so that one phase does not
 // pay for the one before it.
-func settle(dir string) error {
+func Settle(dir string) error {
 	file, err := os.Open(dir)
 	if err != nil {
 		return err

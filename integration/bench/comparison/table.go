@@ -1,4 +1,4 @@
-package main
+package comparison
 
 import (
 	"encoding/json"
@@ -8,22 +8,27 @@ import (
 	"strings"
 )
 
-// kind says what a row is for.
-type kind int
+// Kind says what a row is for.
+type Kind int
 
 const (
-	forComparison kind = iota // gets a ratio to the baseline
-	forReading                // no ratio: too close to zero to divide by
-	generatorCost             // the load generator's own, to be held against the broker's
+	ForComparison Kind = iota // gets a ratio to the baseline
+	ForReading                // no ratio: too close to zero to divide by
+	GeneratorCost             // the load generator's own, to be held against the broker's
 )
 
-// metric is one figure of one run.
-type metric struct {
-	scenario string
-	name     string
-	value    float64
-	decimals int
-	kind     kind
+// Metric is one figure of one run.
+type Metric struct {
+	Scenario string
+	Name     string
+	Value    float64
+	Decimals int
+	Kind     Kind
+}
+
+// Figure makes a metric.
+func Figure(scenario, name string, value float64, decimals int, kind Kind) Metric {
+	return Metric{Scenario: scenario, Name: name, Value: value, Decimals: decimals, Kind: kind}
 }
 
 // row is one line of the table: a metric over all systems and rounds.
@@ -32,23 +37,41 @@ type row struct {
 	Metric   string               `json:"metric"`
 	Rounds   map[string][]float64 `json:"rounds"` // by system, in the order of the rounds
 	decimals int
-	kind     kind
+	kind     Kind
 }
 
 // results gathers figures as runs end.
 type results struct {
-	systems []*system
-	rows    []*row
+	systems  []*System
+	rows     []*row
+	unserved []gap
 }
 
-func (r *results) add(system string, metrics []metric) {
+// gap is where a system has no figures, and why.
+type gap struct {
+	system, scenario string
+	why              error
+}
+
+func (g gap) String() string {
+	return fmt.Sprintf("%s, %s: not measured: %v", g.system, g.scenario, g.why)
+}
+
+// lacks notes that a system does not serve what a scenario needs.
+func (r *results) lacks(system, scenario string, why error) {
+	if !slices.ContainsFunc(r.unserved, func(g gap) bool { return g.system == system && g.scenario == scenario }) {
+		r.unserved = append(r.unserved, gap{system, scenario, why})
+	}
+}
+
+func (r *results) add(system string, metrics []Metric) {
 	for _, m := range metrics {
-		i := slices.IndexFunc(r.rows, func(row *row) bool { return row.Scenario == m.scenario && row.Metric == m.name })
+		i := slices.IndexFunc(r.rows, func(row *row) bool { return row.Scenario == m.Scenario && row.Metric == m.Name })
 		if i < 0 {
 			i = len(r.rows)
-			r.rows = append(r.rows, &row{m.scenario, m.name, map[string][]float64{}, m.decimals, m.kind})
+			r.rows = append(r.rows, &row{m.Scenario, m.Name, map[string][]float64{}, m.Decimals, m.Kind})
 		}
-		r.rows[i].Rounds[system] = append(r.rows[i].Rounds[system], m.value)
+		r.rows[i].Rounds[system] = append(r.rows[i].Rounds[system], m.Value)
 	}
 }
 
@@ -66,12 +89,12 @@ func (r *row) median(system string) (float64, bool) {
 }
 
 // ratio to the system's baseline.
-func (r *row) ratio(s *system) (float64, bool) {
-	if r.kind != forComparison || s.baseline == "" {
+func (r *row) ratio(s *System) (float64, bool) {
+	if r.kind != ForComparison || s.Baseline == "" {
 		return 0, false
 	}
-	value, ok := r.median(s.name)
-	base, okBase := r.median(s.baseline)
+	value, ok := r.median(s.Name)
+	base, okBase := r.median(s.Baseline)
 	return value / base, ok && okBase && base > 0
 }
 
@@ -79,7 +102,7 @@ func (r *row) ratio(s *system) (float64, bool) {
 func (r *results) cells() [][]string {
 	header := []string{"", ""}
 	for _, s := range r.systems {
-		header = append(header, s.name)
+		header = append(header, s.Name)
 	}
 	lines := [][]string{header}
 	previous := ""
@@ -91,7 +114,7 @@ func (r *results) cells() [][]string {
 		previous = row.Scenario
 		for _, s := range r.systems {
 			cell := "-"
-			if value, ok := row.median(s.name); ok {
+			if value, ok := row.median(s.Name); ok {
 				cell = fmt.Sprintf("%.*f", row.decimals, value)
 				if ratio, ok := row.ratio(s); ok {
 					cell += fmt.Sprintf(" (x%.2f)", ratio)
@@ -148,7 +171,7 @@ func (r *results) writeJSON(w io.Writer, notes []string) error {
 	type systemNote struct {
 		Name       string     `json:"name"`
 		What       string     `json:"what"`
-		Durability durability `json:"durability"`
+		Durability Durability `json:"durability"`
 		Baseline   string     `json:"baseline,omitempty"`
 	}
 	document := struct {
@@ -157,7 +180,7 @@ func (r *results) writeJSON(w io.Writer, notes []string) error {
 		Rows    []*row       `json:"rows"`
 	}{Notes: notes, Rows: r.rows}
 	for _, s := range r.systems {
-		document.Systems = append(document.Systems, systemNote{s.name, s.what, s.durable, s.baseline})
+		document.Systems = append(document.Systems, systemNote{s.Name, s.What, s.Durable, s.Baseline})
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
@@ -175,22 +198,25 @@ const (
 // doubts names what the reader should know before believing the table.
 func (r *results) doubts() []string {
 	var doubts []string
+	for _, gap := range r.unserved {
+		doubts = append(doubts, gap.String())
+	}
 	for _, row := range r.rows {
 		for _, s := range r.systems {
-			median, ok := row.median(s.name)
+			median, ok := row.median(s.Name)
 			if !ok {
 				continue
 			}
-			values := row.Rounds[s.name]
+			values := row.Rounds[s.Name]
 			low, high := slices.Min(values), slices.Max(values)
-			if row.kind == forComparison && high-low > wideSpread*median {
+			if row.kind == ForComparison && high-low > wideSpread*median {
 				doubts = append(doubts, fmt.Sprintf("%s, %s, %s: rounds from %.*f to %.*f",
-					s.name, row.Scenario, row.Metric, row.decimals, low, row.decimals, high))
+					s.Name, row.Scenario, row.Metric, row.decimals, low, row.decimals, high))
 			}
-			if row.kind == generatorCost {
-				if broker, ok := r.brokerCPU(row, s.name); ok && median > costlyLoad*broker {
+			if row.kind == GeneratorCost {
+				if broker, ok := r.brokerCPU(row, s.Name); ok && median > costlyLoad*broker {
 					doubts = append(doubts, fmt.Sprintf("%s, %s: %.*f %s beside the broker's %.*f; on a busy machine the figures are partly the generator's own",
-						s.name, row.Scenario, row.decimals, median, row.Metric, row.decimals, broker))
+						s.Name, row.Scenario, row.decimals, median, row.Metric, row.decimals, broker))
 				}
 			}
 		}

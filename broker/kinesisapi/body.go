@@ -1,0 +1,87 @@
+package kinesisapi
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/streamweir/streamweir/broker/memory"
+)
+
+// body is a request's body as it arrives.
+type body struct {
+	r       *http.Request
+	control *http.ResponseController
+	time    time.Duration // for each piece, waits of the server not counted
+
+	mu   sync.Mutex
+	over bool // its deadline does not change any more
+}
+
+func (b *body) Read(p []byte) (int, error) { return b.r.Body.Read(p) }
+func (b *body) Gone() <-chan struct{}      { return b.r.Context().Done() }
+func (b *body) Took(int64)                 {}
+
+// Piece gives the next piece its time.
+func (b *body) Piece() { b.until(time.Now().Add(b.time), false) }
+
+// Cut lets the body end: what is read of it from now on is too late.
+func (b *body) Cut() { b.until(time.Unix(1, 0), true) }
+
+// until sets the deadline, which every connection of this server has, and for the
+// last time if it is over.
+func (b *body) until(deadline time.Time, over bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		_ = b.control.SetReadDeadline(deadline)
+	}
+	b.over = over || b.over
+}
+
+// end sets the last deadline: none where the body is here, since it would end the
+// handler's context, and otherwise one that has passed, since the HTTP server waits
+// for what is left of a body before it closes a connection.
+func (b *body) end(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	deadline := time.Time{}
+	if err != nil {
+		deadline = time.Unix(1, 0)
+	}
+	_ = b.control.SetReadDeadline(deadline)
+	b.over = true
+}
+
+// readBody reads a request's body, or answers what is wrong with it.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, call *Call) bool {
+	b := &body{r: r, control: http.NewResponseController(w), time: s.pieceTime}
+	size, most := r.ContentLength, int64(s.cfg.AWSRequestMaxBytes)
+	var err error
+	switch {
+	case size > most:
+		err = memory.ErrTooLarge
+	case size < 0:
+		call.body, err = s.bodies.Usual.ReadAll(b, int(most))
+	default:
+		call.body, err = s.bodies.For(int(size)).Read(b, int(size), 0)
+	}
+	b.end(err)
+	switch {
+	case err == nil:
+		s.metrics.bytesIn.Add(float64(len(call.body.Buf.B)))
+		return true
+	case errors.Is(err, memory.ErrTooLarge):
+		s.metrics.rejectedRequests.Inc()
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		return false
+	case errors.Is(err, memory.ErrTooSlow):
+		s.metrics.slowRequests.Inc()
+	default:
+		s.metrics.brokenRequests.Inc()
+	}
+	// The client is gone or too slow: there is nobody to answer.
+	panic(http.ErrAbortHandler)
+}

@@ -1,0 +1,196 @@
+package memory
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// Who makes room is told by how long a request would still take, not by how much
+// of it has come: one that stops in front of its end holds the most.
+func TestSlowestRequestsMakeRoom(t *testing.T) {
+	const mb = 1 << 20
+	now := time.Unix(1000, 0)
+	// Each looks at the request again and again, as those do who wait for memory.
+	for name, tc := range map[string]struct {
+		size int
+		come func(a *arrival, look func(seconds float64))
+		want bool // it is closed
+	}{
+		"fast": {size: 100 * mb, come: func(a *arrival, look func(float64)) {
+			for range 12 {
+				a.arrived(8 * mb)
+				look(0.25)
+			}
+		}},
+		"stopped before its end": {size: 100 * mb, want: true, come: func(a *arrival, look func(float64)) {
+			a.arrived(100*mb - 1)
+			look(1)
+			look(1) // the window in which most of it came
+			look(1)
+			look(1)
+		}},
+		"only just stopped": {size: 100 * mb, come: func(a *arrival, look func(float64)) {
+			a.arrived(100*mb - 1)
+			look(1)
+			look(1)
+			look(1)
+		}},
+		"in drops, shortly before its end": {size: mb, want: true, come: func(a *arrival, look func(float64)) {
+			a.arrived(mb - 1000)
+			for range 10 {
+				look(0.5)
+				a.arrived(1)
+			}
+		}},
+		"large, and not fast enough": {size: 100 * mb, want: true, come: func(a *arrival, look func(float64)) {
+			for range 10 {
+				a.arrived(mb)
+				look(0.5)
+			}
+		}},
+		"of that rate, but not large": {size: 12 * mb, come: func(a *arrival, look func(float64)) {
+			for range 10 {
+				a.arrived(mb)
+				look(0.5)
+			}
+		}},
+		"small, stopped": {size: 100, want: true, come: func(_ *arrival, look func(float64)) { look(2) }},
+		"the server makes it wait": {size: mb, come: func(a *arrival, look func(float64)) {
+			a.arrived(pieceBytes)
+			a.pause()
+			look(30)
+			look(30)
+			a.resume()
+			look(1)
+		}},
+		"slow, and the server makes it wait": {size: 10 * mb, want: true, come: func(a *arrival, look func(float64)) {
+			now = now.Add(10 * time.Second)
+			a.arrived(pieceBytes)
+			a.pause()
+			look(0)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := NewIntake(mb, func() {})
+			in.now = func() time.Time { return now }
+			closed := false
+			tc.come(in.begin(nil, tc.size, mb), func(seconds float64) {
+				now = now.Add(time.Duration(seconds * float64(time.Second)))
+				closed = len(in.choose(mb)) > 0 || closed
+			})
+			if closed != tc.want {
+				t.Errorf("closed: %v", closed)
+			}
+		})
+	}
+}
+
+// No more are closed than it takes, the slowest first, and those that are on
+// their way out count.
+func TestNoMoreMakeRoomThanItTakes(t *testing.T) {
+	in := NewIntake(1000, func() {})
+	now := time.Unix(1000, 0)
+	in.now = func() time.Time { return now }
+	var arrivals []*arrival
+	for i := range 3 {
+		a := in.begin(nil, 5000, 500)
+		a.arrived(i) // the first is the slowest
+		arrivals = append(arrivals, a)
+	}
+	now = now.Add(2 * time.Second)
+	for i, step := range []struct {
+		wanted int64
+		want   []*arrival
+	}{{500, arrivals[:1]}, {500, nil}, {501, arrivals[1:2]}, {1000, nil}, {0, nil}, {5000, arrivals[2:]}, {5000, nil}} {
+		if got := in.choose(step.wanted); !slices.Equal(got, step.want) {
+			t.Errorf("step %d: %d are closed, or others than the slowest; want %d", i, len(got), len(step.want))
+		}
+	}
+	for _, a := range arrivals {
+		in.end(a)
+	}
+	if len(in.arriving) > 0 {
+		t.Error("requests are noted that have ended")
+	}
+}
+
+// source is a Source that gives out its text.
+type source struct {
+	io.Reader
+	pieces int
+	held   int64
+	gone   chan struct{}
+}
+
+func (s *source) Piece()                { s.pieces++ }
+func (s *source) Took(n int64)          { s.held += n }
+func (s *source) Cut()                  {}
+func (s *source) Gone() <-chan struct{} { return s.gone }
+
+func TestRequestsAreReadWhole(t *testing.T) {
+	const most = 1 << 20
+	for _, size := range []int{0, 1, 1000, firstStep - 1, firstStep, firstStep + 1, 4*firstStep - 1, most - 1, most} {
+		text := strings.Repeat("abcdefg", size/7+1)[:size]
+		for how, open := range map[string]func(io.Reader) io.Reader{
+			"at once": func(r io.Reader) io.Reader { return r }, "in halves": iotest.HalfReader, "with the end": iotest.DataErrReader,
+		} {
+			in := NewIntake(2*most, func() {})
+			for name, read := range map[string]func(*source) (Request, error){
+				"of a known size":    func(s *source) (Request, error) { return in.Read(s, size, 0) },
+				"that is here":       func(s *source) (Request, error) { return in.Read(s, size, size) },
+				"of an unknown size": func(s *source) (Request, error) { return in.ReadAll(s, most) },
+			} {
+				s := &source{Reader: open(strings.NewReader(text))}
+				q, err := read(s)
+				if err != nil || string(q.Buf.B) != text {
+					t.Errorf("%d bytes %s, %s: %v", size, name, how, err)
+					continue
+				}
+				if s.held != in.Used() || s.held < int64(size) {
+					t.Errorf("%d bytes %s, %s: %d of memory are noted, %d taken", size, name, how, s.held, in.Used())
+				}
+				q.Release()
+				q.Release()
+				if s.held != 0 || in.Used() != 0 {
+					t.Errorf("%d bytes %s, %s: %d and %d of memory are not given back", size, name, how, s.held, in.Used())
+				}
+			}
+		}
+	}
+}
+
+func TestRequestsThatDoNotArrive(t *testing.T) {
+	broken := errors.New("broken")
+	closed := make(chan struct{})
+	close(closed)
+	in := NewIntake(1000, func() {})
+	for name, c := range map[string]struct {
+		read func() (Request, error)
+		want error
+	}{
+		"cut off":   {func() (Request, error) { return in.Read(&source{Reader: strings.NewReader("abc")}, 4, 0) }, io.ErrUnexpectedEOF},
+		"not here":  {func() (Request, error) { return in.Read(&source{Reader: strings.NewReader("abc")}, 4, 4) }, io.ErrUnexpectedEOF},
+		"broken":    {func() (Request, error) { return in.ReadAll(&source{Reader: iotest.ErrReader(broken)}, 10) }, broken},
+		"too large": {func() (Request, error) { return in.ReadAll(&source{Reader: strings.NewReader("0123456789x")}, 10) }, ErrTooLarge},
+		"just so":   {func() (Request, error) { return in.ReadAll(&source{Reader: strings.NewReader("0123456789")}, 10) }, nil},
+		"gone before": {func() (Request, error) {
+			in.budget.TryAcquire(1000)
+			defer in.budget.Release(1000)
+			return in.Read(&source{Reader: strings.NewReader("abc"), gone: closed}, 3, 0)
+		}, ErrGone},
+	} {
+		q, err := c.read()
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		q.Release()
+		if in.Used() != 0 {
+			t.Errorf("%s: %d bytes are still taken", name, in.Used())
+		}
+	}
+}

@@ -1,0 +1,88 @@
+// Package kinesisjava drives the built binary's Kinesis API with Java clients:
+// the AWS SDK for Java v2, which speaks CBOR and HTTP/2, and applications of the
+// Kinesis Client Library 3.
+package kinesisjava
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/streamweir/streamweir/integration/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// takes is how long a Java program may take on a busy machine.
+const takes = 4 * time.Minute
+
+// envRecords says how many records an application of the Kinesis Client Library
+// has to process.
+const envRecords = "STREAMWEIR_TEST_KCL_RECORDS"
+
+// kclRecords is that number where nothing is said.
+func kclRecords() int {
+	if n, err := strconv.Atoi(os.Getenv(envRecords)); err == nil && n > 0 {
+		return n
+	}
+	return 6000
+}
+
+var compiled struct {
+	sync.Mutex
+	done bool
+}
+
+// java makes a command of one of the classes in testdata, with the jars of
+// pom.xml beside them.
+func java(t testing.TB, class string, args ...string) *exec.Cmd {
+	t.Helper()
+	program, mvn, javac := harness.NeedTool(t, "java"), harness.NeedTool(t, "mvn"), harness.NeedTool(t, "javac")
+	dir := harness.Project(t, "testdata/kinesis-java", "pom.xml")
+	lib, classes := filepath.Join(dir, "lib"), filepath.Join(dir, "classes")
+	harness.Installed(t, dir, exec.Command(mvn, "-q", "-B", "-f", filepath.Join(dir, "pom.xml"),
+		"dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+lib))
+	jars := filepath.Join(lib, "*")
+	compiled.Lock()
+	defer compiled.Unlock()
+	if !compiled.done {
+		sources, err := filepath.Glob(filepath.Join(dir, "*.java"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		harness.MustRun(t, takes, exec.Command(javac, append([]string{"-nowarn", "-cp", jars, "-d", classes}, sources...)...))
+		compiled.done = true
+	}
+	// A short life on a small machine: no second compiler, no large heap.
+	cmd := exec.Command(program, append([]string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classes + string(os.PathListSeparator) + jars, class}, args...)...)
+	cmd.Env = append(cmd.Environ(), harness.AWSEnviron()...)
+	return cmd
+}
+
+func TestLifeWithJava(t *testing.T) {
+	a := harness.SharedAWS(t)
+	out := harness.MustRun(t, takes, java(t, "Life", a.URL, harness.Name(t, "s")))
+	if !strings.Contains("\n"+out, "\nok\n") {
+		t.Errorf("no \"ok\" in\n%s", out)
+	}
+}
+
+// dynamo starts a DynamoDB for the leases of applications, and returns its endpoint.
+func dynamo(t testing.TB) string {
+	t.Helper()
+	node, dir := harness.Node(t, "testdata/dynalite")
+	cmd := harness.Background(t, exec.Command(node, filepath.Join(dir, "serve.js")), nil)
+	harness.Eventually(t, harness.Long, "an address of dynalite", func() error {
+		if !strings.HasSuffix(cmd.Stdout(), "\n") {
+			return os.ErrDeadlineExceeded
+		}
+		return nil
+	})
+	return strings.TrimSpace(cmd.Stdout())
+}
