@@ -25,7 +25,7 @@ func (c *client) sendAside(raw []byte) {
 // larger requests waiting, for as long as they liked.
 func TestStalledUploadsMakeRoomForOthers(t *testing.T) {
 	b := startGroupBrokerWith(t, func(s *Server) {
-		s.intakes.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
+		s.intakes.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: 100 * time.Millisecond, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
 	}, "socket.request.max.bytes=2000000", "queued.max.request.bytes=2000000", "message.max.bytes=1900000")
 	for range 8 {
 		head := binary.BigEndian.AppendUint32(nil, 1_900_000)
@@ -43,7 +43,7 @@ func TestStalledUploadsMakeRoomForOthers(t *testing.T) {
 // While there is memory for everybody, a slow client is left alone.
 func TestSlowUploadsAreLeftAloneWhileThereIsMemory(t *testing.T) {
 	b := startGroupBrokerWith(t, func(s *Server) {
-		s.intakes.Usual.Haste = memory.Haste{Patience: time.Millisecond, Window: time.Millisecond, Slow: time.Millisecond}
+		s.intakes.Usual.Haste = memory.Haste{Patience: time.Millisecond, Silence: time.Millisecond, Window: time.Millisecond, Slow: time.Millisecond}
 	})
 	slow, other := b.dial(t), b.dial(t)
 	req := produceOf(t, "t", 1_000_000)
