@@ -200,7 +200,7 @@ func TestBodiesTakeMemoryAsTheyCome(t *testing.T) {
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
 		t.Fatalf("%q %v", line, err)
 	}
-	if used := f.bodies.Used(); used == 0 || used > 256<<10 {
+	if used := f.bodies.Used(); used == 0 || used > 4<<10 {
 		t.Errorf("%d bytes are taken for a body of which nothing has come", used)
 	}
 	c.Close()
@@ -242,7 +242,7 @@ func TestStalledBodiesMakeRoomForOthers(t *testing.T) {
 	f := serve(t, table{"PutRecord": answers(echo)}, func(c *config.Config) {
 		c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 1<<20, 4<<20
 	}, func(s *Server) {
-		s.bodies.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: 100 * time.Millisecond, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
+		s.bodies.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: time.Minute, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
 	})
 	body := []byte(`{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 200000) + `"}`)
 	stalled := make(chan error, 8)
@@ -299,10 +299,10 @@ func (f *frame) awaitUsed(n int64) {
 // TestAnnouncedBodiesStopNobody: a few connections whose requests announced bodies
 // and sent none took all the memory there was.
 func TestAnnouncedBodiesStopNobody(t *testing.T) {
-	const n = 40
+	const n = 80 // of 4 KiB at first
 	for _, size := range []int{16 << 10, 300 << 10, 4 << 20} {
 		f := serve(t, testHandlers(), func(c *config.Config) {
-			c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 4<<20, 16*n*(4<<10)*2
+			c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 4<<20, 16<<20 // 1 MiB for small ones
 		}, func(s *Server) {
 			for _, in := range []*memory.Intake{s.bodies.Small, s.bodies.Usual, s.bodies.Large} {
 				in.Haste.Patience = time.Hour // nobody makes room
@@ -326,9 +326,9 @@ func TestAnnouncedBodiesStopNobody(t *testing.T) {
 func TestAnnouncedBodiesMakeRoom(t *testing.T) {
 	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 64<<10, 16*(64<<10) },
 		func(s *Server) {
-			s.bodies.Small.Haste = memory.Haste{Patience: 20 * time.Millisecond, Silence: 20 * time.Millisecond, Window: time.Hour, Slow: time.Hour}
+			s.bodies.Small.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: 500 * time.Millisecond, Window: time.Hour, Slow: time.Hour}
 		})
-	stalled := f.stall(100, 16<<10)
+	stalled := f.stall(30, 16<<10)
 	f.awaitUsed(64 << 10)
 	for _, protocol := range protocols {
 		c, url := f.client(protocol)
