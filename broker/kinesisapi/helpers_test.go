@@ -128,7 +128,7 @@ func (f *frame) client(protocol string) (*http.Client, string) {
 	}
 	transport := &http.Transport{Protocols: p, TLSClientConfig: &tls.Config{RootCAs: f.cert}}
 	f.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second}, url + f.Addr() + "/"
+	return &http.Client{Transport: transport, Timeout: 5 * time.Minute}, url + f.Addr() + "/"
 }
 
 const testSignature = "AWS4-HMAC-SHA256 Credential=AK/20261125/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=abc"

@@ -118,8 +118,10 @@ func encodeRecords(e aws.Encoder, r *records.Records, sh records.Shard) {
 		e.BeginObject()
 		e.Field("SequenceNumber")
 		e.String(all[i*shard.SequenceDigits:][:shard.SequenceDigits])
-		e.Field("ApproximateArrivalTimestamp")
-		e.Time(aws.Time(rec.Timestamp))
+		if rec.Timestamp >= 0 {
+			e.Field("ApproximateArrivalTimestamp")
+			e.Time(aws.Time(rec.Timestamp))
+		}
 		e.Field("Data")
 		e.Blob(rec.Data)
 		e.Field("PartitionKey")

@@ -61,6 +61,7 @@ var planted = []plant{
 	{fault: "put-twice", kind: checker.Duplicate, kinesis: true},
 	{fault: "stray-put", kind: checker.WrongShard, kinesis: true},
 	{fault: "repeat-sequence", kind: checker.TwoValues, kinesis: true},
+	{fault: "swap-results", kind: checker.Reordered, kinesis: true},
 	{fault: "wrong-sequence", kind: checker.BadSequence, kinesis: true},
 	{fault: "commit-aborted", kind: checker.AbortedRead, kinesis: true, txn: true, on: "Kinesis"},
 	{fault: "early-end", kind: checker.EarlyEnd, kinesis: true, disturb: workload.Split},
@@ -88,6 +89,9 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			c := workload.Config{
 				Seed: 1, Load: 5 * time.Second, Settle: 6 * time.Second, Rate: 400, Every: time.Second, Transactions: p.txn, Compaction: true,
 				KeepOld: p.keepOld, Log: t.Logf, Wrap: l.Wrap, Kafka: !p.kinesis, Kinesis: p.kinesis, WrapHTTP: l.WrapHTTP,
+			}
+			if p.kinesis {
+				c.Load, c.Settle = 4*time.Second, 4*time.Second
 			}
 			if p.disturb != "" {
 				c.Disturb = []workload.Disturbance{p.disturb}

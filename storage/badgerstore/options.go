@@ -62,8 +62,8 @@ type Options struct {
 	// may work while the disk is not short of it. Default: 0.25.
 	CollectShare float64
 
-	// TrustDisk leaves out the check of each batch that is read. It saves half
-	// of the CPU time of reading large batches; what the disk has changed then
+	// TrustDisk leaves out the check of each batch that is read. It saves a third
+	// of the CPU time of reading; what the disk has changed then
 	// goes to consumers, which check batches themselves, and a damaged entry
 	// header may end the process or block it.
 	TrustDisk bool

@@ -119,7 +119,7 @@ func (s *Store) readPlaces(r *reader, p *partition, base, start, end int64) (nex
 			if len(at) == 0 {
 				return nil
 			}
-			for i := 0; i < len(at) && (r.n < len(r.dst) || r.skip == at[i].size); i++ {
+			for i := 0; i < len(at) && r.n < len(r.dst); i++ {
 				b := &at[i]
 				if exact && (b.base != base || b.last() < start || r.skip > b.size) || b.file == 0 {
 					return nil // Badger knows better

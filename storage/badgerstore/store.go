@@ -14,7 +14,8 @@
 // (logger.go), it drops without a word what it cannot replay (acked.go,
 // walcheck.go), it tries a failed flush for ever (Close), it does not sync the
 // names of new files (space.go), it swallows read errors and lends values under
-// a lock (read.go), and it does not return disk space by itself (collector.go).
+// a lock (read.go), it does not tell where a value lies (places.go, valuefiles.go),
+// and it does not return disk space by itself (collector.go).
 package badgerstore
 
 import (

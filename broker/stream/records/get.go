@@ -41,7 +41,7 @@ func (m *Manager) Get(it Iterator, limit int) (*Got, error) {
 	}
 	age := out.Behind
 	if n := len(out.List); n > 0 {
-		age = m.sinceMs(out.List[n-1].Timestamp)
+		age = m.age(out.List[n-1].Timestamp)
 	}
 	sq.EndRead(len(out.List), out.Bytes, millis(age), free)
 	q.AddAll(

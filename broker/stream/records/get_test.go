@@ -477,3 +477,13 @@ func TestDryRuns(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestRecordsWithoutTimestamps(t *testing.T) {
+	b := newBench(t)
+	s := b.topic("s", 1)
+	b.produce(s, 0, batch{records: []kafka.Record{{Timestamp: kafka.NoTimestamp, Value: []byte("0")}, {Timestamp: kafka.NoTimestamp, Value: []byte("1")}}})
+	got := b.get(b.iterator(s, 0, Position{Type: TrimHorizon}), 1)
+	if got.List[0].Timestamp >= 0 || got.Behind != 1 {
+		t.Errorf("it arrived at %d, %d ms behind", got.List[0].Timestamp, got.Behind)
+	}
+}

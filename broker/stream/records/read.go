@@ -17,7 +17,7 @@ import (
 // Record is one record as a consumer gets it.
 type Record struct {
 	Offset    int64
-	Timestamp int64 // its approximate arrival, in ms
+	Timestamp int64 // its approximate arrival, in ms; negative where Kafka's producer gave none
 	// PartitionKey is the record's key. A null or empty key, which Kafka allows, is
 	// the record's offset, so that who puts the record again spreads it; one that is
 	// no UTF-8 is its base64.
@@ -80,6 +80,7 @@ const (
 
 // reader reads committed records of a shard into out.
 type reader struct {
+	m        *Manager
 	sh       Shard
 	from     int64
 	limit    int // records
@@ -92,7 +93,7 @@ type reader struct {
 
 // read fills out with what the shard has from offset on.
 func (m *Manager) read(sh Shard, from int64, limit, maxBytes int, out *Records) error {
-	r := reader{sh: sh, from: from, limit: limit, maxBytes: maxBytes, out: out}
+	r := reader{m: m, sh: sh, from: from, limit: limit, maxBytes: maxBytes, out: out, lastTime: kafka.NoTimestamp}
 	err := r.run()
 	out.Next, out.stable, out.End = r.from, r.stable, false
 	out.finishKeys()
@@ -107,7 +108,7 @@ func (m *Manager) read(sh Shard, from int64, limit, maxBytes int, out *Records) 
 	}
 	out.Behind = 0
 	if r.from < end && r.from < r.stable {
-		out.Behind = max(1, m.sinceMs(r.lastTime))
+		out.Behind = max(1, m.age(r.lastTime))
 	}
 	return nil
 }
@@ -169,7 +170,9 @@ func (r *reader) take(plan partition.Plan) (full bool, err error) {
 			r.from = max(r.from, plan.Next)
 			return false, nil
 		}
-		r.lastTime = b.MaxTimestamp()
+		if t := b.MaxTimestamp(); t >= 0 {
+			r.lastTime = t
+		}
 		if b.NumRecords() > 0 && !b.IsControl() && !wasAborted(plan.Aborted, b) {
 			if full, err := r.batch(b); full || err != nil {
 				return full, err
@@ -193,8 +196,13 @@ func wasAborted(txns []partition.AbortedTxn, b kafka.Batch) bool {
 	return false
 }
 
-// batch takes the records of one batch.
+// batch takes the records of one batch. Decompressing may take memory for a large
+// window, so that only so many batches are open at a time.
 func (r *reader) batch(b kafka.Batch) (full bool, err error) {
+	if b.Codec() != kafka.CodecNone {
+		r.m.decompressing <- struct{}{}
+		defer func() { <-r.m.decompressing }()
+	}
 	rr := kafka.ReadRecords(b, 0)
 	defer rr.Close()
 	r.out.List = slices.Grow(r.out.List, min(int(b.NumRecords()), r.limit-len(r.out.List)))
@@ -209,7 +217,9 @@ func (r *reader) batch(b kafka.Batch) (full bool, err error) {
 		if !r.out.add(rec, r.maxBytes) {
 			return true, nil
 		}
-		r.lastTime = rec.Timestamp
+		if rec.Timestamp >= 0 {
+			r.lastTime = rec.Timestamp
+		}
 		r.from = rec.Offset + 1
 	}
 	if err := rr.Err(); err != nil {

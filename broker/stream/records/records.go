@@ -6,6 +6,7 @@ package records
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -56,6 +57,8 @@ type Manager struct {
 	memory     budget
 	iterators  *sealer
 	sessions   sessions
+	// decompressing has a token for each batch that is open, of those compressed.
+	decompressing chan struct{}
 }
 
 // New makes a manager. It keeps the key of shard iterators in the metadata, so
@@ -72,6 +75,7 @@ func New(o Options) (*Manager, error) {
 	m := &Manager{
 		streams: o.Streams, topics: o.Topics, partitions: o.Partitions, quotas: o.Quotas,
 		clock: o.Clock, log: o.Log, memory: budget{limit: o.ReadBytes}, iterators: iterators,
+		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
 	m.sessions.init()
 	// Subscriptions look in the catalogue for what has changed.
@@ -156,8 +160,12 @@ func internal(sh Shard, doing string, err error) error {
 	return fmt.Errorf("%s %s of stream %s: %w", doing, sh.ID(), sh.Topic.Name, err)
 }
 
-// sinceMs is how long ago a timestamp is, as far as it is past.
-func (m *Manager) sinceMs(timestamp int64) int64 {
+// age is how long ago a record's timestamp is, in ms: 0 for one that is in the
+// future, or that there is not.
+func (m *Manager) age(timestamp int64) int64 {
+	if timestamp < 0 {
+		return 0
+	}
 	return max(0, m.clock.Now().UnixMilli()-timestamp)
 }
 

@@ -82,6 +82,7 @@ func (m *Manager) Subscribe(sh Shard, c *topic.Consumer, at Position) (*Subscrip
 		quotas: quotas, until: now.Add(sessionLife), wake: make(chan struct{}, 1),
 		at: offset, last: now, out: newRecords(&m.memory),
 	}
+	s.out.Next = offset // until something is read
 	if !m.sessions.claim(s, now, m.quotas.Enforced()) {
 		quotas.Add(quota.ConsumerRateExceeded, 1)
 		quotas.Add(quota.ConsumerSuccess, 0)

@@ -332,3 +332,19 @@ func TestClosingEndsSubscriptions(t *testing.T) {
 		t.Error("a subscription began after the end")
 	}
 }
+
+// A subscription that begins in the debt of the one before says where it is.
+func TestAThrottledSubscriptionKeepsItsPlace(t *testing.T) {
+	b := newBench(t)
+	c := consumer("c")
+	s := b.register(b.stream("s", 1), c)
+	b.puts(s, "0", "1", "2")
+	b.limits = true
+	b.quotas.Stream(s.ID, s.Name).Consumer("c").Sent(0, 1, 100<<20, 0, false)
+	l := b.listen(b.shard(s, 0), c, Position{Type: AfterSequenceNumber, Sequence: b.shard(s, 0).Sequence(0)})
+	b.waiting(1)
+	b.clock.Advance(keepAlive)
+	if h := l.hear(); h.err != nil || len(h.values) != 0 || h.next != 1 {
+		t.Errorf("in debt it hears %+v", h)
+	}
+}

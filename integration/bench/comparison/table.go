@@ -44,14 +44,23 @@ type row struct {
 type results struct {
 	systems  []*System
 	rows     []*row
-	unserved []string // which systems have no figures for what, and why
+	unserved []gap
+}
+
+// gap is where a system has no figures, and why.
+type gap struct {
+	system, scenario string
+	why              error
+}
+
+func (g gap) String() string {
+	return fmt.Sprintf("%s, %s: not measured: %v", g.system, g.scenario, g.why)
 }
 
 // lacks notes that a system does not serve what a scenario needs.
 func (r *results) lacks(system, scenario string, why error) {
-	note := fmt.Sprintf("%s, %s: not measured: %v", system, scenario, why)
-	if !slices.Contains(r.unserved, note) {
-		r.unserved = append(r.unserved, note)
+	if !slices.ContainsFunc(r.unserved, func(g gap) bool { return g.system == system && g.scenario == scenario }) {
+		r.unserved = append(r.unserved, gap{system, scenario, why})
 	}
 }
 
@@ -188,7 +197,10 @@ const (
 
 // doubts names what the reader should know before believing the table.
 func (r *results) doubts() []string {
-	doubts := slices.Clone(r.unserved)
+	var doubts []string
+	for _, gap := range r.unserved {
+		doubts = append(doubts, gap.String())
+	}
 	for _, row := range r.rows {
 		for _, s := range r.systems {
 			median, ok := row.median(s.Name)

@@ -104,6 +104,28 @@ func (h *History) copy() *History {
 	return &History{Sends: slices.Clone(h.Sends), Polls: slices.Clone(h.Polls), Listings: slices.Clone(h.Listings)}
 }
 
+// checkRequests: what one PutRecords has put into a shard stands there in its
+// order.
+func (c *checker) checkRequests(p *part) {
+	type request struct{ writer, n int32 }
+	last := map[request]*Send{}
+	puts := slices.Clone(p.sends)
+	slices.SortFunc(puts, func(a, b *Send) int {
+		return cmp.Or(cmp.Compare(a.ID.Writer, b.ID.Writer), cmp.Compare(a.ID.Seq, b.ID.Seq))
+	})
+	for _, s := range puts {
+		if s.Put == nil || s.Put.Request == 0 || s.Outcome != OK {
+			continue
+		}
+		of := request{s.ID.Writer, s.Put.Request}
+		if before := last[of]; before != nil && before.Offset > s.Offset {
+			c.report(Reordered, place(p.on, s.Offset), &History{Sends: []Send{*before, *s}},
+				"records %v and %v were put by one request in this order, and stand in %v at offsets %d and %d", before.ID, s.ID, p.on, before.Offset, s.Offset)
+		}
+		last[of] = s
+	}
+}
+
 // checkRouted: a record that was put stands in a shard that has its hash key.
 func (c *checker) checkRouted(p *part) {
 	shard := c.shard(p.on)
@@ -295,7 +317,17 @@ func (c *checker) checkTips(p *part) {
 	}
 }
 
-// checkLatest: a LATEST iterator sees whatever was sent after it was handed out.
+// shownFrom is the earliest time at which a record can have been there for those
+// who read committed records.
+func (c *checker) shownFrom(s *Send) Time {
+	if t := c.txn(s); t != nil {
+		return max(s.Start, t.Start)
+	}
+	return s.Start
+}
+
+// checkLatest: a LATEST iterator sees whatever was sent, or committed, after it
+// was handed out.
 func (c *checker) checkLatest(p *part) {
 	for _, poll := range p.polls {
 		if poll.Shard == nil || poll.Shard.Latest == 0 || len(poll.Records) == 0 {
@@ -305,7 +337,7 @@ func (c *checker) checkLatest(p *part) {
 		before := p.between(0, first)
 		for i := range before {
 			k := &before[i]
-			if k.send == nil || k.send.Start <= poll.Shard.Latest || c.excused(p, k, poll) {
+			if k.send == nil || c.shownFrom(k.send) <= poll.Shard.Latest || c.excused(p, k, poll) {
 				continue
 			}
 			h := &History{Polls: []Poll{only(poll, first)}}
@@ -313,7 +345,7 @@ func (c *checker) checkLatest(p *part) {
 			k.evidence(h)
 			c.committedBy(k.send, h)
 			c.report(SkippedPoll, fmt.Sprintf("%v from LATEST", place(p.on, k.offset)), h,
-				"consumer %s had a LATEST iterator of %v when record %v was sent, and began behind it", poll.Consumer, p.on, k.id)
+				"consumer %s had a LATEST iterator of %v before record %v could be seen, and began behind it", poll.Consumer, p.on, k.id)
 			break
 		}
 	}

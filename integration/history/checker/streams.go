@@ -12,7 +12,10 @@ type Put struct {
 	Hash  Hash  // of its partition key, or its explicit hash key
 	Times int32 // how often it was sent, since an answer was lost
 	Frame Frame // of the sequence number that acknowledged it
-	Bad   string
+	// Request is the writer's PutRecords that was acknowledged: what goes to one
+	// shard with it stays in its order. 0 for PutRecord.
+	Request int32
+	Bad     string
 }
 
 // Nowhere is the index of the partition of a put that has not been acknowledged.
@@ -176,6 +179,7 @@ func (c *checker) checkStreams() {
 		c.checkReshards(s)
 	}
 	for _, p := range c.order {
+		c.checkRequests(p)
 		c.checkFrames(p)
 		c.checkRouted(p)
 		c.checkEnds(p)

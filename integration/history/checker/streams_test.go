@@ -77,7 +77,8 @@ func (s *story) put(seq int32, in Partition, offset int64, hash Hash, change ...
 func lostAnswer(s *Send) {
 	s.Outcome, s.Offset, s.End, s.To.Index, s.Put.Frame = Unknown, 0, Never, Nowhere, Frame{}
 }
-func twice(s *Send) { s.Put.Times = 2 }
+func twice(s *Send)                    { s.Put.Times = 2 }
+func within(request int32) func(*Send) { return func(s *Send) { s.Put.Request = request } }
 func numbered(f Frame) func(*Send) {
 	return func(s *Send) { s.Put.Frame = f }
 }
@@ -233,6 +234,11 @@ var streamCases = []testCase{
 	{"LATEST begins behind a later record", begin().put(1, s0, 0, inS0).put(2, s0, 1, inS0).get("k", s0, 0, 2, rec{1, 5, 2}).and(latest).
 		get("l", s0, 0, 2, rec{0, 5, 1}, rec{1, 5, 2}), []Anomaly{SkippedPoll}, 2},
 	{"LATEST begins behind an earlier record", begin().put(1, s0, 0, inS0, since(0)).put(2, s0, 1, inS0).get("k", s0, 0, 2, rec{1, 5, 2}).and(latest), nil, 0},
+	{"LATEST begins behind a record that was committed later", begin().acked(txnl, 1, s0, 0, in(1), since(0)).put(2, s0, 1, inS0).
+		get("k", s0, 0, 2, rec{1, 5, 2}).and(latest).ended(txnl, 1, OK).poll("rc", s0, 0, 1, rec{0, 3, 1}), []Anomaly{SkippedPoll}, 3},
+	{"a request's records in their order", begin().put(1, s0, 0, inS0, within(7)).put(2, s0, 1, inS0, within(7), since(0)), nil, 0},
+	{"a request's records in another order", begin().put(1, s0, 1, inS0, within(7)).put(2, s0, 0, inS0, within(7), since(0)), []Anomaly{Reordered}, 2},
+	{"records of two requests in any order", begin().put(1, s0, 1, inS0, within(7)).put(2, s0, 0, inS0, within(8), since(0)), nil, 0},
 	{"a stream stays as it is", begin().await(AwaitStream, "UPDATING", false), []Anomaly{StuckStream}, 1},
 }
 

@@ -60,6 +60,15 @@ var httpFaults = map[string]httpFault{
 		}
 		l.remember(shard, out)
 	}},
+	// The results of a request change places.
+	"swap-results": {actions: []string{"PutRecords"}, after: func(l *Liar, action string, in, out object) {
+		records := list(out, "Records")
+		for i := 1; i < len(records); i++ {
+			if a, b := records[i-1].(object), records[i].(object); text(a, "ShardId") == text(b, "ShardId") {
+				a["SequenceNumber"], b["SequenceNumber"] = b["SequenceNumber"], a["SequenceNumber"]
+			}
+		}
+	}},
 	// A shard's sequence numbers are not all of one kind.
 	"wrong-sequence": {actions: []string{"PutRecord"}, after: func(l *Liar, action string, in, out object) {
 		if l.count("puts")%5 == 0 {

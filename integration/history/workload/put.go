@@ -28,6 +28,7 @@ type putter struct {
 	*sender
 	api  *kinesis.Client
 	last map[string]string // the last sequence number of each stream and key
+	n    int32             // counts PutRecords
 }
 
 // entry is a record on its way.
@@ -169,6 +170,7 @@ func (p *putter) putRecord(s *stream, e *entry) (left []*entry) {
 
 func (p *putter) putRecords(s *stream, entries []*entry) (left []*entry) {
 	in := &kinesis.PutRecordsInput{StreamName: &s.name}
+	p.n++
 	now := p.r.rec.now()
 	for _, e := range entries {
 		e.sending(now)
@@ -191,6 +193,7 @@ func (p *putter) putRecords(s *stream, entries []*entry) (left []*entry) {
 		switch result := out.Records[i]; aws.ToString(result.ErrorCode) {
 		case "":
 			p.acknowledged(e, now, result.ShardId, result.SequenceNumber)
+			e.send.Put.Request = p.n
 		case "ProvisionedThroughputExceededException":
 			e.declined(now)
 		default:
