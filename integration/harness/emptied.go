@@ -50,7 +50,7 @@ func EmptiedTopic(t testing.TB, s *Server) (topic string, want []string, end int
 	}
 	end = producers*keys + keys + 1 // and the marker
 	Eventually(t, Long, "compaction empties the batches", func() error {
-		left, batches := 0, batchSizes(t, s, topic)
+		left, batches := 0, BatchSizes(t, s, topic, 0)
 		for _, n := range batches {
 			left += n
 		}
@@ -62,13 +62,13 @@ func EmptiedTopic(t testing.TB, s *Server) (topic string, want []string, end int
 	return topic, want, end
 }
 
-// batchSizes is how many records each batch of partition 0 has.
-func batchSizes(t testing.TB, s *Server, topic string) (sizes []int) {
+// BatchSizes is how many records each batch of a partition has, of its first 10 MB.
+func BatchSizes(t testing.TB, s *Server, topic string, partition int32) (sizes []int) {
 	t.Helper()
 	req := At(kmsg.NewPtrFetchRequest(), 12)
 	req.MaxBytes, req.MinBytes, req.SessionEpoch = 10<<20, 1, -1
 	rp := kmsg.NewFetchRequestTopicPartition()
-	rp.PartitionMaxBytes = 10 << 20
+	rp.Partition, rp.PartitionMaxBytes = partition, 10<<20
 	rt := kmsg.NewFetchRequestTopic()
 	rt.Topic, rt.Partitions = topic, []kmsg.FetchRequestTopicPartition{rp}
 	req.Topics = append(req.Topics, rt)
