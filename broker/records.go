@@ -21,8 +21,7 @@ func (c *Core) openRecords(cfg *config.Config) (err error) {
 	c.Records, err = records.New(records.Options{
 		Streams: c.Streams, Topics: c.Topics, Partitions: c.Partitions, Quotas: c.Quotas, Meta: c.store.Meta(),
 		Clock: coordinator.SystemClock{}, Log: c.log,
-		// Answers are held once more while they are encoded.
-		ReadBytes: cfg.AWSQueuedMaxBytes / 4,
+		ReadBytes: cfg.AWSQueuedMaxBytes / 2,
 	})
 	if err != nil {
 		return fmt.Errorf("open the data plane of streams: %w", err)

@@ -22,7 +22,7 @@ func awsKeys() []Key {
 		{Name: "aws.request.max.bytes", Type: Int, Default: "16777216", Unit: "bytes", Check: Between(1024, 1<<30), Ours: true,
 			Doc: "The largest body of a request to the AWS APIs; a larger one is answered with status 413. The default holds the largest PutRecords: 10 MiB in base64 and 500 keys."},
 		{Name: "aws.queued.max.bytes", Type: Long, Default: "268435456", Unit: "bytes", Check: AtLeast(mib), Ours: true,
-			Doc: "Memory for the bodies of all requests of the AWS APIs and for the records of all answers and events, half for each. When it is used up, requests wait, and answers and events have one record each."},
+			Doc: "Memory for the bodies of all requests of the AWS APIs and for all answers and events with records, half for each. When it is used up, requests and events wait, and GetRecords is throttled after 10 seconds; above half of their half, answers and events have one record each."},
 		{Name: "aws.max.connections", Type: Int, Default: "10000", Check: Between(1, maxInt), Ours: true,
 			Doc: "The most connections to aws.addr at a time. Further ones are closed at once."},
 		{Name: "aws.max.requests", Type: Int, Default: "10000", Check: Between(1, maxInt), Ours: true,

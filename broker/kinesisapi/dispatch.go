@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -118,8 +119,14 @@ func (s *Server) action(w http.ResponseWriter, r *http.Request, call *Call) {
 		s.fail(w, call, s.asError(call, err))
 		return
 	}
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // there is nobody to answer
+	}
 	s.answer(w, call, http.StatusOK, out)
 }
+
+// keptBuffer is the largest buffer of a response that is kept for the next.
+const keptBuffer = 1 << 20
 
 // responseBuffers are for encoding responses; a collection of garbage empties it.
 var responseBuffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -127,30 +134,53 @@ var responseBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // answer sends a response; a nil out has no body.
 func (s *Server) answer(w http.ResponseWriter, call *Call, status int, out aws.Output) {
 	buf := responseBuffers.Get().(*[]byte)
-	defer responseBuffers.Put(buf)
-	*buf = (*buf)[:0]
+	body := (*buf)[:0]
+	defer func() {
+		if cap(body) <= keptBuffer {
+			*buf = body
+		}
+		responseBuffers.Put(buf)
+	}()
 	if out != nil {
-		*buf = call.Codec.Append(*buf, out)
+		body = call.Codec.Append(body, out)
 	}
-	s.send(w, status, call.Codec.ContentType(), *buf)
+	if held, ok := out.(interface{ Encoded(size int) }); ok {
+		held.Encoded(len(body)) // the records are not needed while the client reads
+	}
+	s.send(w, status, call.Codec.ContentType(), body)
 }
 
 // send writes a whole response.
 func (s *Server) send(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	setWriteDeadline(w, len(body))
+	setWriteDeadline(w)
 	w.WriteHeader(status)
-	if _, err := w.Write(body); err != nil {
+	if err := writePieces(w, body); err != nil {
 		s.metrics.brokenResponses.Inc()
 		panic(http.ErrAbortHandler) // the connection is no good any more
 	}
 	s.metrics.bytesOut.Add(float64(len(body)))
 }
 
-// setWriteDeadline bounds the time that a client takes to read the next n bytes.
-func setWriteDeadline(w http.ResponseWriter, n int) {
-	d := bodyGrace + time.Duration(n)*time.Second/bodyRate
+// writePiece is how much of a response has a deadline of its own: who reads
+// nothing of a large one does not hold its memory for as long as it may take.
+const writePiece = 256 << 10
+
+// writePieces writes b, of which the client has to read each piece in time.
+func writePieces(w http.ResponseWriter, b []byte) error {
+	for piece := range slices.Chunk(b, writePiece) {
+		setWriteDeadline(w)
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setWriteDeadline bounds the time that a client takes to read the next piece.
+func setWriteDeadline(w http.ResponseWriter) {
+	const d = bodyGrace + writePiece*time.Second/bodyRate
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
 }
 

@@ -58,8 +58,7 @@ func (e *EventStream) fail(err *aws.Error) {
 // write sends a frame at once, and lets go of it.
 func (e *EventStream) write(frame []byte) error {
 	defer e.frames.Reset()
-	setWriteDeadline(e.w, len(frame))
-	_, err := e.w.Write(frame)
+	err := writePieces(e.w, frame)
 	if err == nil {
 		err = http.NewResponseController(e.w).Flush()
 	}

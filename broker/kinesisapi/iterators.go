@@ -2,7 +2,6 @@ package kinesisapi
 
 import (
 	"context"
-	"encoding/base64"
 
 	"github.com/streamweir/streamweir/broker/shard"
 	"github.com/streamweir/streamweir/broker/stream/records"
@@ -45,7 +44,7 @@ func position(kind, sequence *string, at *aws.Time) records.Position {
 	return p
 }
 
-func (s *Server) getRecords(_ context.Context, call *Call, in *kinesis.GetRecordsInput) (*getRecordsOutput, error) {
+func (s *Server) getRecords(ctx context.Context, call *Call, in *kinesis.GetRecordsInput) (*getRecordsOutput, error) {
 	it, err := s.core.Records.OpenIterator(*in.ShardIterator)
 	if err != nil {
 		return nil, err
@@ -66,7 +65,7 @@ func (s *Server) getRecords(_ context.Context, call *Call, in *kinesis.GetRecord
 	if in.Limit != nil {
 		limit = int(*in.Limit)
 	}
-	got, err := s.core.Records.Get(it, limit)
+	got, err := s.core.Records.Get(ctx, it, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -81,11 +80,10 @@ type getRecordsOutput struct{ *records.Got }
 // Size implements aws.Sized.
 func (o *getRecordsOutput) Size() int { return sizeOf(o.Records) }
 
-// sizeOf bounds what records take in JSON, but for keys that need many escapes,
-// and for what stands beside them.
+// sizeOf bounds what records take in JSON, with what stands beside them.
 func sizeOf(r *records.Records) int {
-	const members, beside = 200, 1000
-	return beside + len(r.List)*members + base64.StdEncoding.EncodedLen(r.Bytes)
+	const beside = 1000
+	return beside + r.Size()
 }
 
 // Encode implements aws.Output.

@@ -40,6 +40,9 @@ func (s *Server) subscribeToShard(ctx context.Context, _ *Call, in *kinesis.Subs
 	}
 	for {
 		event, err := sub.Next(ctx)
+		if err == nil {
+			err = ctx.Err() // nothing is encoded for a client that is gone
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

@@ -52,9 +52,19 @@ type buffer struct {
 	frame   bytes.Buffer
 }
 
+// keptBuffer is the largest buffer that is kept for the next event, and leaves its
+// payload in memory beside its frame.
+const keptBuffer = 2 << 20
+
+// headerBytes is more than the headers of a frame take, with its checksums.
+const headerBytes = 512
+
 // Reset lets go of the last frame.
 func (w *EventWriter) Reset() {
 	if w.last != nil {
+		if w.last.frame.Cap() > keptBuffer {
+			w.last.frame = bytes.Buffer{}
+		}
 		buffers.Put(w.last)
 		w.last = nil
 	}
@@ -71,8 +81,12 @@ func (w *EventWriter) message(kind, name string, payload Output) ([]byte, error)
 	headers.Set(":content-type", eventstream.StringValue(w.codec.ContentType()))
 	headers.Set(":message-type", eventstream.StringValue(kind))
 	b.frame.Reset()
+	b.frame.Grow(len(b.payload) + headerBytes)
 	if err := w.encoder.Encode(&b.frame, eventstream.Message{Headers: headers, Payload: b.payload}); err != nil {
 		return nil, fmt.Errorf("encode %s %s: %w", kind, name, err)
+	}
+	if cap(b.payload) > keptBuffer {
+		b.payload = nil
 	}
 	return b.frame.Bytes(), nil
 }

@@ -65,6 +65,8 @@ type RecordReader struct {
 	fixedTime  bool // every record has appendTime
 	left       int32
 	index      int32
+	largest    int // record that is read; 0 for any
+	passed     int // size of the record that was passed over
 	err        error
 }
 
@@ -106,6 +108,9 @@ func (r *RecordReader) Next() bool {
 		return r.end()
 	}
 	size, ok := r.win.varint()
+	if r.passed = 0; ok && r.largest > 0 && int(size) > r.largest {
+		return r.pass(int(size))
+	}
 	if !ok || size < 0 || !r.win.need(int(size)) {
 		return r.fail("it ends early")
 	}
@@ -114,6 +119,35 @@ func (r *RecordReader) Next() bool {
 	if !r.parse(body) {
 		return r.fail("its fields do not fit its size")
 	}
+	r.left--
+	r.index++
+	return true
+}
+
+// PassOver makes Next keep no record in memory that is larger than n bytes: such a
+// one has an offset and timestamp alone.
+func (r *RecordReader) PassOver(n int) { r.largest = n }
+
+// Passed is the size of the record that Next read where it is one that PassOver
+// speaks of, and 0 of any other.
+func (r *RecordReader) Passed() int { return r.passed }
+
+// pass reads past a record of size bytes.
+func (r *RecordReader) pass(size int) bool {
+	end := r.win.pos() + int64(size)
+	ok := r.win.skip(1) // attributes
+	timestamp, timeOK := r.win.varlong()
+	offset, offsetOK := r.win.varint()
+	rest := end - r.win.pos()
+	if !ok || !timeOK || !offsetOK || rest < 0 || !r.win.skip(int(rest)) {
+		return r.fail("it ends early")
+	}
+	timestamp += r.firstTime
+	if r.fixedTime {
+		timestamp = r.appendTime
+	}
+	r.rec = Record{Offset: r.baseOffset + int64(offset), Timestamp: timestamp}
+	r.passed = size
 	r.left--
 	r.index++
 	return true

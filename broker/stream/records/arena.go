@@ -1,22 +1,33 @@
 package records
 
 import (
-	"sync/atomic"
+	"fmt"
 
 	"github.com/streamweir/streamweir/broker/memory"
 )
 
-// budget is how many bytes answers and events may hold together. It is not a
-// hard limit, and nobody waits for it: above it, an answer has one record.
+// budget is how many bytes answers and events may take together: what is read for
+// them, their records, and what those are encoded to, until that is written. It is
+// a hard limit, but for an answer that is alone. An answer asks for a record's
+// bytes in all forms before it takes it up; it waits only while it has none.
 type budget struct {
-	limit int64
-	used  atomic.Int64
+	*memory.Budget
+	// ample is how much may be in use for an answer to have more than one record, so
+	// that clients that do not read leave room for those that do.
+	ample int64
 }
+
+func newBudget(limit int64) *budget { return &budget{memory.NewBudget(limit), limit / 2} }
 
 const (
 	firstChunk   = 8 << 10
 	largestChunk = 1 << 20
 )
+
+// noRoom says that the budget has no room for an answer's first record.
+type noRoom struct{ need int64 }
+
+func (e *noRoom) Error() string { return fmt.Sprintf("no room for %d bytes of records", e.need) }
 
 // arena holds the bytes of the records of one answer, in chunks that do not
 // move, as far as the budget allows.
@@ -25,39 +36,122 @@ type arena struct {
 	chunks []*memory.Buffer
 	free   []byte // of the last chunk
 	taken  int64  // of the budget
+	spare  int64  // of what is taken, what is not used yet
+	ticket *memory.Ticket
+	asked  int64 // with ticket
 }
 
-// alloc returns n bytes. It is false where the budget has no room; an arena that
-// holds nothing yet gets what it asks for anyway.
-func (a *arena) alloc(n int) ([]byte, bool) {
+// charge takes n bytes of the budget; it is false where that has no room. first
+// says that there is no record yet.
+func (a *arena) charge(n int64, first bool) bool {
+	if more := n - a.spare; more > 0 {
+		if !first && a.budget.Used()+more > a.budget.ample || !a.budget.TryAcquire(more) {
+			return false
+		}
+		a.taken += more
+		a.spare += more
+	}
+	a.spare -= n
+	return true
+}
+
+// refund gives back n bytes of what was charged.
+func (a *arena) refund(n int64) {
+	a.taken -= n
+	a.budget.Release(n)
+}
+
+// settle gives back what was granted and not used.
+func (a *arena) settle() {
+	a.refund(a.spare)
+	a.spare = 0
+}
+
+// noRoom is what an answer without records needs that could not be charged n.
+func (a *arena) noRoom(n int64) *noRoom { return &noRoom{a.taken - a.spare + n} }
+
+// alloc returns n bytes, and charges beside for what comes with them.
+func (a *arena) alloc(n int, beside int64, first bool) ([]byte, bool) {
 	if n > len(a.free) {
 		size := max(n, min(firstChunk<<len(a.chunks), largestChunk))
-		if a.budget.used.Load()+int64(size) > a.budget.limit {
-			if a.taken > 0 {
+		if !a.charge(int64(size)+beside, first) {
+			if size = n; !first || !a.charge(int64(size)+beside, first) {
 				return nil, false
 			}
-			size = n
 		}
-		a.account(a.taken + int64(size))
+		if size > largestChunk {
+			// None that is kept in a pool.
+			return make([]byte, size), true
+		}
 		b := memory.NewBuffer(size)
 		a.chunks = append(a.chunks, b)
 		a.free = b.B
+	} else if !a.charge(beside, first) {
+		return nil, false
 	}
 	out := a.free[:n:n]
 	a.free = a.free[n:]
 	return out, true
 }
 
-func (a *arena) account(n int64) {
-	a.budget.used.Add(n - a.taken)
-	a.taken = n
-}
-
-// drop gives the bytes back. What is accounted for stays so until account.
+// drop gives the bytes back. What is charged stays so until shrink.
 func (a *arena) drop() {
 	for i, c := range a.chunks {
 		c.Release()
 		a.chunks[i] = nil
 	}
 	a.chunks, a.free = a.chunks[:0], nil
+}
+
+// shrink leaves n bytes charged, if there are more.
+func (a *arena) shrink(n int64) {
+	a.spare = 0
+	if a.taken > n {
+		a.refund(a.taken - n)
+	}
+}
+
+// ask queues for n bytes. The place is kept until collect or withdraw.
+func (a *arena) ask(n int64) {
+	if a.ticket != nil && a.asked != n {
+		a.withdraw()
+	}
+	if a.ticket == nil {
+		a.ticket, a.asked = a.budget.Ask(n), n
+	}
+}
+
+// granted is closed when what was asked for is there; nil where nothing was.
+func (a *arena) granted() <-chan struct{} {
+	if a.ticket == nil {
+		return nil
+	}
+	return a.ticket.Granted()
+}
+
+// collect takes over what was asked for. It is false where that is waited for.
+func (a *arena) collect() bool {
+	if a.ticket == nil {
+		return true
+	}
+	select {
+	case <-a.ticket.Granted():
+		a.taken += a.asked
+		a.spare += a.asked
+		a.ticket = nil
+		return true
+	default:
+		return false
+	}
+}
+
+// withdraw gives up what was asked for.
+func (a *arena) withdraw() {
+	if a.ticket == nil {
+		return
+	}
+	if !a.ticket.Withdraw() {
+		a.budget.Release(a.asked)
+	}
+	a.ticket = nil
 }

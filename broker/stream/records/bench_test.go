@@ -41,7 +41,7 @@ type bench struct {
 }
 
 func newBench(t testing.TB) *bench {
-	b := &bench{TB: t, store: memstore.New(memstore.Options{}), clock: coordinatortest.NewClock(startTime), cache: 1 << 20, memory: 64 << 20}
+	b := &bench{TB: t, store: memstore.New(memstore.Options{}), clock: coordinatortest.NewClock(startTime), cache: 1 << 20, memory: 128 << 20}
 	t.Cleanup(func() { b.store.Close() })
 	b.open()
 	return b
@@ -240,7 +240,7 @@ func (b *bench) get(iterator string, limit int) *Got {
 	if err != nil {
 		b.Fatal(err)
 	}
-	got, err := b.Get(it, limit)
+	got, err := b.Get(context.Background(), it, limit)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func TestACorruptBatchIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Get(it, 10)
+	_, err = b.Get(t.Context(), it, 10)
 	var refused *stream.Error
 	if err == nil || errors.As(err, &refused) {
 		t.Errorf("at it: %v", err)

@@ -1,6 +1,10 @@
 package records
 
 import (
+	"context"
+	"errors"
+	"time"
+
 	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/broker/shard"
 	"github.com/streamweir/streamweir/broker/stream"
@@ -11,6 +15,8 @@ const (
 	// MaxGetRecords and MaxGetBytes bound one answer of GetRecords.
 	MaxGetRecords = 10_000
 	MaxGetBytes   = 10 << 20
+	// roomTime is how long a Get waits for memory.
+	roomTime = 10 * time.Second
 )
 
 // Got is the answer to a Get.
@@ -24,7 +30,7 @@ type Got struct {
 }
 
 // Get reads from an iterator on. The caller releases the records.
-func (m *Manager) Get(it Iterator, limit int) (*Got, error) {
+func (m *Manager) Get(ctx context.Context, it Iterator, limit int) (*Got, error) {
 	sh := it.Shard
 	q := m.quotas.Stream(sh.Topic.ID, sh.Topic.Name)
 	sq, free := q.Shard(sh.Index), unlimited(sh.Topic)
@@ -33,8 +39,8 @@ func (m *Manager) Get(it Iterator, limit int) (*Got, error) {
 		return nil, m.tooFast(sh.Index, sh.Topic.Name)
 	}
 	start := m.clock.Now()
-	out := newRecords(&m.memory)
-	if err := m.read(sh, it.Offset, limit, MaxGetBytes, out); err != nil {
+	out := newRecords(m.memory, 1)
+	if err := m.readWaiting(ctx, it, limit, out); err != nil {
 		q.Add(quota.GetRecordsSuccess, 0)
 		out.Release()
 		return nil, err
@@ -60,6 +66,36 @@ func (m *Manager) Get(it Iterator, limit int) (*Got, error) {
 	}
 	got.Next = m.next(sh, out.Next)
 	return got, nil
+}
+
+// readWaiting reads, and waits for memory where there is none for the first record.
+func (m *Manager) readWaiting(ctx context.Context, it Iterator, limit int, out *Records) error {
+	var late <-chan struct{}
+	for {
+		err := m.read(it.Shard, it.Offset, limit, MaxGetBytes, out)
+		var full *noRoom
+		if !errors.As(err, &full) {
+			return err
+		}
+		if late == nil {
+			timer, stop := context.WithCancel(context.Background())
+			defer stop()
+			defer m.clock.AfterFunc(roomTime, stop)()
+			late = timer.Done()
+		}
+		out.arena.ask(full.need)
+		select {
+		case <-out.arena.granted():
+			out.arena.collect()
+		case <-ctx.Done():
+			out.arena.withdraw()
+			return ctx.Err()
+		case <-late:
+			out.arena.withdraw()
+			return stream.Errorf(stream.ThroughputExceeded, "Rate exceeded for shard %s in stream %s under account %s: the memory for answers is in use.",
+				it.Shard.ID(), it.Shard.Topic.Name, m.streams.Account())
+		}
+	}
 }
 
 // OtherStream is the refusal of an iterator that is of another stream than the

@@ -284,7 +284,7 @@ func TestARecordOf10MiBGoesBothWays(t *testing.T) {
 			t.Fatal("a Kafka consumer does not see the record as it was put")
 		}
 		k := b.topic("k", 1, "max.message.bytes", "20000000")
-		b.produce(k, 0, batch{codec: kafka.CodecZstd, records: []kafka.Record{{Key: []byte("key4"), Value: big}}})
+		b.produce(k, 0, batch{codec: kafka.CodecZstd, records: []kafka.Record{{Key: []byte("key4"), Value: big, Headers: []kafka.Header{{Key: []byte("h"), Value: make([]byte, 1000)}}}}})
 		got := b.get(b.iterator(k, 0, Position{Type: TrimHorizon}), 10)
 		if len(got.List) != 1 || !bytes.Equal(got.List[0].Data, big) || got.List[0].PartitionKey != "key4" {
 			t.Fatal("the record that Kafka wrote is read as another")
@@ -307,7 +307,7 @@ func TestWithoutMemoryAnAnswerHasOneRecord(t *testing.T) {
 		it = got.Next
 		got.Release()
 	}
-	if used := b.Manager.memory.used.Load(); used != 0 {
+	if used := b.Memory(); used != 0 {
 		t.Errorf("%d bytes are accounted for after all was released", used)
 	}
 }
@@ -457,7 +457,7 @@ func TestReadsAreThrottled(t *testing.T) {
 	for range 5 {
 		b.get(it, 1)
 	}
-	_, err = b.Get(opened, 1)
+	_, err = b.Get(t.Context(), opened, 1)
 	const want = "ProvisionedThroughputExceededException: Rate exceeded for shard shardId-000000000000 in stream s under account 000000000000."
 	if got := refusal(t, err); got != want {
 		t.Error(got)

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/streamweir/streamweir/broker/partition"
+	"github.com/streamweir/streamweir/broker/stream"
 	"github.com/streamweir/streamweir/protocol/kafka"
 	"github.com/streamweir/streamweir/storage"
 )
@@ -39,11 +40,18 @@ type Records struct {
 
 	stable int64 // last stable offset that was seen
 	arena  arena
+	copies int // of what is encoded, at a time
+	size   int // of the records in JSON
 	keys   []byte
 	ends   []int // of each key in keys
 }
 
-func newRecords(b *budget) *Records { return &Records{arena: arena{budget: b}} }
+func newRecords(b *budget, copies int) *Records {
+	return &Records{arena: arena{budget: b}, copies: copies}
+}
+
+// Size bounds what the records take in JSON.
+func (r *Records) Size() int { return r.size }
 
 // keptList and keptKeys are what is kept for the next records.
 const (
@@ -55,7 +63,7 @@ const (
 // until Release; the records themselves are not needed any more.
 func (r *Records) Encoded(size int) {
 	r.arena.drop()
-	r.arena.account(int64(size))
+	r.arena.shrink(int64(size))
 	clear(r.List)
 	r.List, r.keys, r.ends = r.List[:0], r.keys[:0], r.ends[:0]
 	if cap(r.List) > keptList {
@@ -64,7 +72,7 @@ func (r *Records) Encoded(size int) {
 	if cap(r.keys) > keptKeys {
 		r.keys = nil
 	}
-	r.Bytes = 0
+	r.Bytes, r.size = 0, 0
 }
 
 // Release gives everything back.
@@ -99,10 +107,7 @@ func (m *Manager) read(sh Shard, from int64, limit, maxBytes int, out *Records) 
 	err := r.run()
 	out.Next, out.stable, out.End = r.from, r.stable, false
 	out.finishKeys()
-	if err != nil && len(out.List) == 0 {
-		return err
-	}
-	// What was read before an error is good; the next call meets it again.
+	out.arena.settle()
 	end := r.stable
 	if !sh.IsOpen() {
 		end = sh.End
@@ -112,7 +117,10 @@ func (m *Manager) read(sh Shard, from int64, limit, maxBytes int, out *Records) 
 	if r.from < end && r.from < r.stable {
 		out.Behind = max(1, m.age(r.lastTime))
 	}
-	return nil
+	if len(out.List) == 0 {
+		return err
+	}
+	return nil // what was read before an error is good; the next call meets it again
 }
 
 func (r *reader) run() error {
@@ -137,7 +145,15 @@ func (r *reader) run() error {
 			r.from = max(r.from, r.stable)
 			return nil
 		}
+		raw := int64(plan.Bytes)
+		if first := len(r.out.List) == 0; !r.out.arena.charge(raw, first) {
+			if first {
+				return r.out.arena.noRoom(raw)
+			}
+			return nil
+		}
 		full, err := r.take(plan)
+		r.out.arena.refund(raw)
 		if planAnew(err) && tries < maxTries {
 			continue
 		}
@@ -207,6 +223,7 @@ func (r *reader) batch(b kafka.Batch) (full bool, err error) {
 	}
 	rr := kafka.ReadRecords(b, 0)
 	defer rr.Close()
+	rr.PassOver(largestRecord)
 	r.out.List = slices.Grow(r.out.List, min(int(b.NumRecords()), r.limit-len(r.out.List)))
 	for rr.Next() {
 		rec := rr.Record()
@@ -216,8 +233,11 @@ func (r *reader) batch(b kafka.Batch) (full bool, err error) {
 		if len(r.out.List) == r.limit {
 			return true, nil
 		}
-		if !r.out.add(rec, r.maxBytes) {
-			return true, nil
+		if n := max(rr.Passed(), len(rec.Key)+len(rec.Value)); n > MaxGetBytes {
+			return true, r.tooLarge(rec.Offset, n)
+		}
+		if full, err := r.out.add(rec, r.maxBytes); full || err != nil {
+			return full, err
 		}
 		if rec.Timestamp >= 0 {
 			r.lastTime = rec.Timestamp
@@ -230,26 +250,60 @@ func (r *reader) batch(b kafka.Batch) (full bool, err error) {
 	return false, nil
 }
 
-// add takes up a record; it is false where there is no room for it. The first
-// record of an answer always has room.
-func (r *Records) add(rec *kafka.Record, maxBytes int) bool {
+// largestRecord is the largest record that is decompressed as a whole, with room
+// for headers.
+const largestRecord = MaxGetBytes + 64<<10
+
+// tooLarge is the refusal of a record that only Kafka can have.
+func (r *reader) tooLarge(offset int64, size int) error {
+	return stream.Errorf(stream.InvalidArgument, "The record with sequence number %s (offset %d) on shard %s in stream %s under account %s has %d bytes, more than the maximum of %d. Only a Kafka consumer can read it. Go on with a position AFTER_SEQUENCE_NUMBER.",
+		r.sh.Sequence(offset), offset, r.sh.ID(), r.sh.Topic.Name, r.m.streams.Account(), size, MaxGetBytes)
+}
+
+// What a record takes beside its data and key: in JSON, and in lists.
+const (
+	members   = 200
+	listEntry = 200
+)
+
+// add takes up a record, and says whether the answer is full without it. An error
+// says that the first has to wait for memory.
+func (r *Records) add(rec *kafka.Record, maxBytes int) (full bool, err error) {
 	keyFrom := len(r.keys)
 	r.keys = appendPartitionKey(r.keys, rec)
-	size := len(rec.Value) + len(r.keys) - keyFrom
-	if len(r.List) > 0 && r.Bytes+size > maxBytes {
+	key := r.keys[keyFrom:]
+	size, first := len(rec.Value)+len(key), len(r.List) == 0
+	if !first && r.Bytes+size > maxBytes {
 		r.keys = r.keys[:keyFrom]
-		return false
+		return true, nil
 	}
-	data, ok := r.arena.alloc(len(rec.Value))
+	encoded := members + base64.StdEncoding.EncodedLen(len(rec.Value)) + sizeInJSON(key)
+	beside := int64(r.copies*encoded + listEntry + 2*len(key))
+	data, ok := r.arena.alloc(len(rec.Value), beside, first)
 	if !ok {
 		r.keys = r.keys[:keyFrom]
-		return false
+		if first {
+			return false, r.arena.noRoom(int64(len(rec.Value)) + beside)
+		}
+		return true, nil
 	}
 	copy(data, rec.Value)
 	r.Bytes += size
+	r.size += encoded
 	r.ends = append(r.ends, len(r.keys))
 	r.List = append(r.List, Record{Offset: rec.Offset, Timestamp: rec.Timestamp, Data: data})
-	return true
+	return false, nil
+}
+
+// sizeInJSON bounds what a key takes in JSON, where some characters are escaped.
+func sizeInJSON(key []byte) int {
+	n := len(key)
+	for _, c := range key {
+		if c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			n += len(`\u0000`) - 1
+		}
+	}
+	return n
 }
 
 // maxKeyChars is the length of the longest partition key in the API.

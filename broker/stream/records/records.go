@@ -41,8 +41,8 @@ type Options struct {
 	Meta       storage.Meta
 	Clock      coordinator.Clock
 	Log        *zap.Logger
-	// ReadBytes is the memory that the records of all answers and events under way
-	// may take together; above it, each has one record.
+	// ReadBytes is the memory that all answers and events under way may take
+	// together; above half of it, each has one record.
 	ReadBytes int64
 }
 
@@ -54,7 +54,7 @@ type Manager struct {
 	quotas     *quota.Manager
 	clock      coordinator.Clock
 	log        *zap.Logger
-	memory     budget
+	memory     *budget
 	iterators  *sealer
 	sessions   sessions
 	// decompressing has a token for each batch that is open, of those compressed.
@@ -74,7 +74,7 @@ func New(o Options) (*Manager, error) {
 	}
 	m := &Manager{
 		streams: o.Streams, topics: o.Topics, partitions: o.Partitions, quotas: o.Quotas,
-		clock: o.Clock, log: o.Log, memory: budget{limit: o.ReadBytes}, iterators: iterators,
+		clock: o.Clock, log: o.Log, memory: newBudget(o.ReadBytes), iterators: iterators,
 		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
 	m.sessions.init()
@@ -171,5 +171,8 @@ func (m *Manager) age(timestamp int64) int64 {
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
 
+// MemoryWanted is how many bytes answers and events wait for.
+func (m *Manager) MemoryWanted() int64 { return m.memory.Wanted() }
+
 // Memory is how many bytes the answers and events under way hold.
-func (m *Manager) Memory() int64 { return m.memory.used.Load() }
+func (m *Manager) Memory() int64 { return m.memory.Used() }

@@ -56,7 +56,7 @@ func BenchmarkGetRecords(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		got, err := t.Get(it, MaxGetRecords)
+		got, err := t.Get(context.Background(), it, MaxGetRecords)
 		if err != nil || len(got.List) != MaxGetRecords {
 			b.Fatalf("%d records, %v", len(got.List), err)
 		}

@@ -2,6 +2,7 @@ package records
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -80,7 +81,7 @@ func (m *Manager) Subscribe(sh Shard, c *topic.Consumer, at Position) (*Subscrip
 	s := &Subscription{
 		m: m, topic: sh.Topic.ID, name: sh.Topic.Name, key: sessionKey{c.Name, c.CreatedAt, sh.Index},
 		quotas: quotas, until: now.Add(sessionLife), wake: make(chan struct{}, 1),
-		at: offset, last: now, out: newRecords(&m.memory),
+		at: offset, last: now, out: newRecords(m.memory, 2),
 	}
 	s.out.Next = offset // until something is read
 	if !m.sessions.claim(s, now, m.quotas.Enforced()) {
@@ -119,17 +120,18 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 			return Event{}, err
 		}
 		wait := s.quotas.Wait(s.key.shard, unlimited(sh.Topic))
-		if wait == 0 {
-			if err := s.m.read(sh, s.at, eventRecords, eventBytes, s.out); err != nil {
+		if wait > 0 {
+			s.out.arena.withdraw() // nobody waits for what is not to be read yet
+		} else if s.out.arena.collect() {
+			more, err := s.read(sh)
+			if err != nil {
 				return Event{}, err
 			}
-			moved := s.out.Next > s.at
-			s.at = s.out.Next
 			if len(s.out.List) > 0 || s.out.End {
 				return s.event(sh), nil
 			}
-			if moved {
-				continue // there may be more behind what nobody is shown
+			if more {
+				continue
 			}
 		}
 		now := s.m.clock.Now()
@@ -140,6 +142,23 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 			return Event{}, err
 		}
 	}
+}
+
+// read reads an event, or asks for the memory that it takes. It says whether there
+// may be more behind what nobody is shown.
+func (s *Subscription) read(sh Shard) (more bool, err error) {
+	err = s.m.read(sh, s.at, eventRecords, eventBytes, s.out)
+	if full := (*noRoom)(nil); errors.As(err, &full) {
+		s.out.Next = s.at
+		s.out.arena.ask(full.need)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	more = s.out.Next > s.at
+	s.at = s.out.Next
+	return more, nil
 }
 
 // look finds out whether the subscription goes on, and what its shard is now.
@@ -183,12 +202,14 @@ func (s *Subscription) event(sh Shard) Event {
 }
 
 // await waits until there may be something to do: after wait, where that is not
-// 0, or else when something has been committed; or when a time has come.
+// 0, or when memory is there that was asked for, or else when something has been
+// committed; or when a time has come.
 func (s *Subscription) await(ctx context.Context, sh Shard, now time.Time, wait time.Duration) error {
 	due := min(s.last.Add(keepAlive).Sub(now), s.until.Sub(now))
-	if wait > 0 {
+	switch {
+	case wait > 0:
 		due = min(due, wait)
-	} else {
+	case s.out.arena.ticket == nil:
 		w := partition.NewWatch(1, s.nudge)
 		w.Committed = true
 		sh.partition.Watch(w, s.out.stable)
@@ -199,6 +220,8 @@ func (s *Subscription) await(ctx context.Context, sh Shard, now time.Time, wait 
 	select {
 	case <-s.wake:
 		return nil
+	case <-s.out.arena.granted():
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -206,6 +229,7 @@ func (s *Subscription) await(ctx context.Context, sh Shard, now time.Time, wait 
 
 // Close ends the subscription.
 func (s *Subscription) Close() {
+	s.out.arena.withdraw()
 	s.out.Release()
 	t := s.m.topics.TopicByID(s.topic)
 	s.m.sessions.end(s, s.m.clock.Now(), t != nil && t.Stream != nil && s.registered(t))

@@ -38,6 +38,7 @@ func (m coreMetrics) Collect(ch chan<- prometheus.Metric) {
 	e.gauge("partitions", "Partitions that this broker leads.", float64(s.Partitions))
 	e.gauge("topics", "Topics, internal ones included.", float64(len(m.core.Topics.Topics())))
 	e.gauge("subscriptions", "Subscriptions of consumers with enhanced fan-out to shards.", float64(m.core.Records.Subscriptions()))
+	e.gauge("records_memory_wanted_bytes", "Memory that answers and events to Kinesis consumers wait for.", float64(m.core.Records.MemoryWanted()))
 	e.gauge("records_memory_bytes", "Memory of the records that are on their way to Kinesis consumers.", float64(m.core.Records.Memory()))
 }
 
