@@ -12,15 +12,24 @@ import (
 	"github.com/streamweir/streamweir/integration/history/workload"
 )
 
-// storeFaults are those of storage/faultstore, with the findings that each must
-// lead to.
-var storeFaults = []struct {
+type storeFault struct {
 	fault   string
 	kinds   []checker.Anomaly
 	disturb workload.Disturbance
 	kinesis bool
 	on      string
-}{
+}
+
+func (f storeFault) name() string {
+	if f.kinesis {
+		return f.fault + "-kinesis"
+	}
+	return f.fault
+}
+
+// storeFaults are those of storage/faultstore, with the findings that each must
+// lead to.
+var storeFaults = []storeFault{
 	{fault: "drop", kinds: []checker.Anomaly{checker.LostWrite}},
 	{fault: "drop", kinds: []checker.Anomaly{checker.LostWrite}, kinesis: true},
 	{fault: "alter", kinds: []checker.Anomaly{checker.Altered}},
@@ -36,7 +45,7 @@ func TestPlantedStoreFaultsAreFound(t *testing.T) {
 	harness.OnlyStreamweir(t, "the faults are in Streamweir's store")
 	binary := buildWith(t, "faults")
 	for _, p := range storeFaults {
-		t.Run(p.fault, func(t *testing.T) {
+		t.Run(p.name(), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "run")
 			// Without a cache, so that what is read comes from the store.
 			sys, err := workload.Streamweir(binary, dir, 1, "storage.cache.bytes=0")
