@@ -26,7 +26,7 @@ func (c *client) sendAside(raw []byte) {
 // larger requests waiting, for as long as they liked.
 func TestStalledUploadsMakeRoomForOthers(t *testing.T) {
 	b := startGroupBrokerWith(t, func(s *Server) {
-		s.intakes.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: time.Minute, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
+		s.intakes.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: time.Second, Window: time.Hour, Slow: time.Hour}
 	}, "socket.request.max.bytes=2000000", "queued.max.request.bytes=2000000", "message.max.bytes=1900000")
 	for range 8 {
 		head := binary.BigEndian.AppendUint32(nil, 1_900_000)

@@ -245,7 +245,7 @@ func TestStalledBodiesMakeRoomForOthers(t *testing.T) {
 	f := serve(t, table{"PutRecord": answers(echo)}, func(c *config.Config) {
 		c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 1<<20, 4<<20
 	}, func(s *Server) {
-		s.bodies.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: time.Minute, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
+		s.bodies.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: time.Second, Window: time.Hour, Slow: time.Hour}
 	})
 	body := []byte(`{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 200000) + `"}`)
 	stalled := make(chan error, 8)
