@@ -3,6 +3,7 @@ package kafkaapi
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func (c *client) sendAside(raw []byte) {
 // larger requests waiting, for as long as they liked.
 func TestStalledUploadsMakeRoomForOthers(t *testing.T) {
 	b := startGroupBrokerWith(t, func(s *Server) {
-		s.intakes.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
+		s.intakes.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: time.Minute, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
 	}, "socket.request.max.bytes=2000000", "queued.max.request.bytes=2000000", "message.max.bytes=1900000")
 	for range 8 {
 		head := binary.BigEndian.AppendUint32(nil, 1_900_000)
@@ -40,10 +41,39 @@ func TestStalledUploadsMakeRoomForOthers(t *testing.T) {
 	}
 }
 
+// Connections that announced a request and sent only its header took as much
+// memory as if all of it had come, and nobody else's small requests were read.
+func TestAnnouncedRequestsStopNobody(t *testing.T) {
+	for name, tc := range map[string]struct {
+		conns int
+		haste memory.Haste
+	}{
+		"in memory for whole ones of half as many":  {30, memory.Haste{Patience: time.Hour, Silence: time.Hour, Window: time.Hour, Slow: time.Hour}},
+		"in memory for first steps of half as many": {120, memory.Haste{Patience: 50 * time.Millisecond, Silence: 500 * time.Millisecond, Window: time.Hour, Slow: time.Hour}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var server *Server
+			b := startGroupBrokerWith(t, func(s *Server) { server, s.intakes.Small.Haste = s, tc.haste },
+				"socket.request.max.bytes=2000000", "queued.max.request.bytes=2000000", "message.max.bytes=1900000")
+			for range tc.conns {
+				raw := kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrApiVersionsRequest(), 1)
+				binary.BigEndian.PutUint32(raw, 16<<10)
+				b.dial(t).sendAside(raw)
+			}
+			for server.intakes.Small.Used() < min(int64(tc.conns)*(4<<10), 240_000) {
+				runtime.Gosched()
+			}
+			if resp := ask[*kmsg.ApiVersionsResponse](b.dial(t), kmsg.NewPtrApiVersionsRequest(), nil); resp.ErrorCode != 0 {
+				t.Errorf("%+v", resp)
+			}
+		})
+	}
+}
+
 // While there is memory for everybody, a slow client is left alone.
 func TestSlowUploadsAreLeftAloneWhileThereIsMemory(t *testing.T) {
 	b := startGroupBrokerWith(t, func(s *Server) {
-		s.intakes.Usual.Haste = memory.Haste{Patience: time.Millisecond, Window: time.Millisecond, Slow: time.Millisecond}
+		s.intakes.Usual.Haste = memory.Haste{Patience: time.Millisecond, Silence: time.Millisecond, Window: time.Millisecond, Slow: time.Millisecond}
 	})
 	slow, other := b.dial(t), b.dial(t)
 	req := produceOf(t, "t", 1_000_000)

@@ -74,6 +74,7 @@ func TestKafkaClientsOfAReshardedStream(t *testing.T) {
 		return ask[*kmsg.IncrementalAlterConfigsResponse](c, r, nil).Resources[0].ErrorCode
 	}
 	want(t, "compaction", alter("cleanup.policy", "compact"), kerr.PolicyViolation)
+	want(t, "times of producers", alter("message.timestamp.type", "CreateTime"), kerr.PolicyViolation)
 	want(t, "the override", alter("kinesis.data.deletion.enable", "true"), nil)
 	want(t, "DeleteRecords, with the override", deleted(), nil)
 	meta := kmsg.NewPtrMetadataRequest()

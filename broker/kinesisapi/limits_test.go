@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -199,7 +200,7 @@ func TestBodiesTakeMemoryAsTheyCome(t *testing.T) {
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
 		t.Fatalf("%q %v", line, err)
 	}
-	if used := f.bodies.Used(); used == 0 || used > 256<<10 {
+	if used := f.bodies.Used(); used == 0 || used > 4<<10 {
 		t.Errorf("%d bytes are taken for a body of which nothing has come", used)
 	}
 	c.Close()
@@ -241,7 +242,7 @@ func TestStalledBodiesMakeRoomForOthers(t *testing.T) {
 	f := serve(t, table{"PutRecord": answers(echo)}, func(c *config.Config) {
 		c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 1<<20, 4<<20
 	}, func(s *Server) {
-		s.bodies.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
+		s.bodies.Usual.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: time.Minute, Window: 100 * time.Millisecond, Slow: 200 * time.Millisecond}
 	})
 	body := []byte(`{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 200000) + `"}`)
 	stalled := make(chan error, 8)
@@ -265,6 +266,80 @@ func TestStalledBodiesMakeRoomForOthers(t *testing.T) {
 	if err := <-stalled; err == nil {
 		t.Error("a body was taken that did not come")
 	}
+}
+
+// stall begins requests with bodies of size bytes of which nothing comes, and
+// returns where the outcomes will be.
+func (f *frame) stall(n, size int) <-chan error {
+	outcomes := make(chan error, n)
+	var clients []*http.Client
+	var urls []string
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		clients, urls = append(clients, c), append(urls, url)
+	}
+	for i := range n {
+		r := request(f.t, urls[i%len(urls)], "PutRecord", nil)
+		never, end := io.Pipe()
+		f.t.Cleanup(func() { end.Close() })
+		r.ContentLength, r.Body = int64(size), never
+		done := start(clients[i%len(clients)], r)
+		go func() { outcomes <- <-done }()
+	}
+	return outcomes
+}
+
+// awaitUsed returns when the bodies have taken so much memory.
+func (f *frame) awaitUsed(n int64) {
+	for f.bodies.Used() < n {
+		runtime.Gosched()
+	}
+}
+
+// TestAnnouncedBodiesStopNobody: a few connections whose requests announced bodies
+// and sent none took all the memory there was.
+func TestAnnouncedBodiesStopNobody(t *testing.T) {
+	const n = 80 // of 4 KiB at first
+	for _, size := range []int{16 << 10, 300 << 10, 4 << 20} {
+		f := serve(t, testHandlers(), func(c *config.Config) {
+			c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 4<<20, 16<<20 // 1 MiB for small ones
+		}, func(s *Server) {
+			for _, in := range []*memory.Intake{s.bodies.Small, s.bodies.Usual, s.bodies.Large} {
+				in.Haste.Patience = time.Hour // nobody makes room
+			}
+		})
+		f.stall(n, size)
+		f.awaitUsed(n * (4 << 10))
+		for _, protocol := range protocols {
+			c, url := f.client(protocol)
+			body := []byte(`{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", max(0, min(size, 40<<10)-100)/4) + `"}`)
+			if err := <-start(c, request(t, url, "PutRecord", body)); err != nil {
+				t.Errorf("bodies of %d bytes stall; %s: %v", size, protocol, err)
+			}
+		}
+		f.stop(0)
+	}
+}
+
+// TestAnnouncedBodiesMakeRoom where they are so many that even their first steps
+// take all the memory, however short a time they have been here for.
+func TestAnnouncedBodiesMakeRoom(t *testing.T) {
+	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSRequestMaxBytes, c.AWSQueuedMaxBytes = 64<<10, 16*(64<<10) },
+		func(s *Server) {
+			s.bodies.Small.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: 500 * time.Millisecond, Window: time.Hour, Slow: time.Hour}
+		})
+	stalled := f.stall(30, 16<<10)
+	f.awaitUsed(64 << 10)
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		if err := <-start(c, request(t, url, "PutRecord", []byte(`{"PartitionKey":"k","Data":"AAAA"}`))); err != nil {
+			t.Errorf("%s: %v", protocol, err)
+		}
+	}
+	if err := <-stalled; err == nil {
+		t.Error("a body was taken that did not come")
+	}
+	f.stop(0)
 }
 
 // TestBodiesWithoutLength are read to their end, within the same limit.

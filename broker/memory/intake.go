@@ -13,9 +13,10 @@ import (
 // their way into it.
 //
 // A client that sends a request slowly, or stops in the middle, holds the memory
-// of what it has sent. As long as there is enough for all, that disturbs nobody,
-// and it has its time for each piece. Once others have waited for memory, the
-// requests that would take the longest to arrive make room for them.
+// of its present step: a small first one, then up to four times what it has sent.
+// As long as there is enough for all, that disturbs nobody, and it has its time for
+// each piece. Once others have waited for memory, requests of which nothing comes
+// any more make room for them, and those that would take the longest to arrive.
 type Intake struct {
 	// Haste may be changed before the first request.
 	Haste Haste
@@ -29,6 +30,7 @@ type Intake struct {
 
 	mu       sync.Mutex
 	arriving map[*arrival]struct{}
+	relieved time.Time // when room was last made
 }
 
 // Intakes are shares of one budget, so that small requests, and those of the size
@@ -67,6 +69,9 @@ type Haste struct {
 	// Patience is how long a request waits for memory before others that arrive
 	// slowly are closed for it.
 	Patience time.Duration
+	// Silence is after what time without a byte a request is slow, whatever its
+	// rate was.
+	Silence time.Duration
 	// Window is over what time the rate of a request is taken.
 	Window time.Duration
 	// Slow is how long a request may still need to arrive without being slow.
@@ -87,7 +92,7 @@ var (
 // has to wait for memory.
 func NewIntake(bytes int64, waits func()) *Intake {
 	return &Intake{
-		Haste:  Haste{Patience: time.Second, Window: 2 * time.Second, Slow: 5 * time.Second},
+		Haste:  Haste{Patience: time.Second, Silence: time.Second, Window: 2 * time.Second, Slow: 5 * time.Second},
 		budget: NewBudget(bytes), overdraft: make(chan struct{}, 1), waits: waits,
 		now: time.Now, arriving: map[*arrival]struct{}{},
 	}
@@ -103,8 +108,8 @@ type outcome struct {
 }
 
 // await takes n bytes of the budget, waiting for them if it must. Where overdraft
-// is given, having that will do as well.
-func (in *Intake) await(n int64, overdraft chan struct{}, gone <-chan struct{}) outcome {
+// is given, having that will do as well. It ends without when gone or cut is closed.
+func (in *Intake) await(n int64, overdraft chan struct{}, gone, cut <-chan struct{}) outcome {
 	if in.budget.TryAcquire(n) {
 		return outcome{ok: true}
 	}
@@ -125,20 +130,42 @@ func (in *Intake) await(n int64, overdraft chan struct{}, gone <-chan struct{}) 
 		case <-hurry.C:
 			in.relieve()
 		case <-gone:
-			if !ticket.Withdraw() {
-				in.budget.Release(n)
-			}
-			return outcome{}
+			return in.withdraw(ticket, n)
+		case <-cut:
+			return in.withdraw(ticket, n)
 		}
 	}
 }
 
+// withdraw ends a wait for n bytes without them.
+func (in *Intake) withdraw(ticket *Ticket, n int64) outcome {
+	if !ticket.Withdraw() {
+		in.budget.Release(n)
+	}
+	return outcome{}
+}
+
 // relieve ends the slowest requests, as many as it takes to give those who wait for
-// memory what they wait for.
+// memory what they wait for. What one of those who wait has just done need not be
+// done again by each of the others.
 func (in *Intake) relieve() {
+	if !in.mayRelieve() {
+		return
+	}
 	for _, a := range in.choose(in.budget.Wanted()) {
 		a.from.Cut()
 	}
+}
+
+func (in *Intake) mayRelieve() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := in.now()
+	if now.Sub(in.relieved) < in.Haste.Patience/10 {
+		return false
+	}
+	in.relieved = now
+	return true
 }
 
 // choose marks the slowest requests, until together they have the wanted bytes.
@@ -153,17 +180,22 @@ func (in *Intake) choose(wanted int64) (cut []*arrival) {
 			continue
 		}
 		a.measure(now)
-		if a.left() > in.Haste.Slow.Seconds() {
+		if a.left > in.Haste.Slow.Seconds() {
 			slow = append(slow, a)
 		}
 	}
-	slices.SortFunc(slow, func(a, b *arrival) int { return cmp.Compare(b.left(), a.left()) })
+	slices.SortFunc(slow, func(a, b *arrival) int {
+		return cmp.Or(cmp.Compare(b.left, a.left), a.last.Compare(b.last), cmp.Compare(a.read, b.read))
+	})
 	for _, a := range slow {
 		if wanted <= 0 {
 			break
 		}
 		wanted -= a.taken
 		a.cut = true
+		if a.waits != nil {
+			close(a.waits)
+		}
 		cut = append(cut, a)
 	}
 	return cut
@@ -179,20 +211,24 @@ type arrival struct {
 	read  int
 	taken int64
 	cut   bool
-	piece int // bytes of the present piece
+	waits chan struct{} // while it waits for memory; closed when it is cut
+	piece int           // bytes of the present piece
 	// rate is how many bytes a second came in the last window, infinite before the
 	// first has passed. The present one began at since, with before bytes; while
 	// the server itself makes the request wait, it stands still at until.
 	rate         float64
 	since, until time.Time
 	before       int
+	last         time.Time // when a byte came last
+	left         float64   // seconds that it still takes, as last measured
 }
 
 // begin notes a request of size bytes of which taken bytes of memory are for.
 func (in *Intake) begin(from Source, size int, taken int64) *arrival {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	a := &arrival{in: in, from: from, size: size, taken: taken, rate: math.Inf(1), since: in.now()}
+	now := in.now()
+	a := &arrival{in: in, from: from, size: size, taken: taken, rate: math.Inf(1), since: now, last: now}
 	in.arriving[a] = struct{}{}
 	return a
 }
@@ -214,7 +250,11 @@ func (a *arrival) arrived(n int) bool {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
 	a.read += n
-	a.measure(a.in.now())
+	now := a.in.now()
+	if n > 0 {
+		a.last = now
+	}
+	a.measure(now)
 	if a.piece += n; a.piece < pieceBytes {
 		return false
 	}
@@ -222,7 +262,8 @@ func (a *arrival) arrived(n int) bool {
 	return true
 }
 
-// measure takes the rate of a window that has passed.
+// measure takes the rate of a window that has passed, and how many seconds the
+// request still takes at its rate: for ever when it has fallen silent.
 func (a *arrival) measure(now time.Time) {
 	if !a.until.IsZero() {
 		now = a.until
@@ -231,22 +272,30 @@ func (a *arrival) measure(now time.Time) {
 		a.rate = float64(a.read-a.before) / passed.Seconds()
 		a.since, a.before = now, a.read
 	}
+	a.left = float64(a.size-a.read) / a.rate
+	if now.Sub(a.last) >= a.in.Haste.Silence {
+		a.left = math.Inf(1)
+	}
 }
 
-// left is how many seconds the request still takes at its rate.
-func (a *arrival) left() float64 { return float64(a.size-a.read) / a.rate }
-
-// pause stops the request's clock while the server makes it wait.
-func (a *arrival) pause() {
+// pause stops the request's clock while the server makes it wait. What it returns is
+// closed when the request is cut.
+func (a *arrival) pause() <-chan struct{} {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	a.until = a.in.now()
+	a.until, a.waits = a.in.now(), make(chan struct{})
+	if a.cut {
+		close(a.waits)
+	}
+	return a.waits
 }
 
 func (a *arrival) resume() {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	a.since, a.until = a.since.Add(a.in.now().Sub(a.until)), time.Time{}
+	waited := a.in.now().Sub(a.until)
+	a.since, a.last = a.since.Add(waited), a.last.Add(waited)
+	a.until, a.waits = time.Time{}, nil
 }
 
 func (a *arrival) took(n int64) {

@@ -3,8 +3,10 @@ package memory
 import (
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -30,15 +32,17 @@ func TestSlowestRequestsMakeRoom(t *testing.T) {
 		"stopped before its end": {size: 100 * mb, want: true, come: func(a *arrival, look func(float64)) {
 			a.arrived(100*mb - 1)
 			look(1)
-			look(1) // the window in which most of it came
-			look(1)
-			look(1)
 		}},
 		"only just stopped": {size: 100 * mb, come: func(a *arrival, look func(float64)) {
 			a.arrived(100*mb - 1)
-			look(1)
-			look(1)
-			look(1)
+			look(0.5)
+			look(0.4)
+		}},
+		"stopped for a moment again and again": {size: 4 * mb, come: func(a *arrival, look func(float64)) {
+			for range 4 {
+				a.arrived(mb - 1)
+				look(0.9)
+			}
 		}},
 		"in drops, shortly before its end": {size: mb, want: true, come: func(a *arrival, look func(float64)) {
 			a.arrived(mb - 1000)
@@ -59,14 +63,19 @@ func TestSlowestRequestsMakeRoom(t *testing.T) {
 				look(0.5)
 			}
 		}},
-		"small, stopped": {size: 100, want: true, come: func(_ *arrival, look func(float64)) { look(2) }},
+		"small, stopped": {size: 100, want: true, come: func(_ *arrival, look func(float64)) { look(1) }},
+		"reads without a byte": {size: 100, want: true, come: func(a *arrival, look func(float64)) {
+			look(0.9)
+			a.arrived(0)
+			look(0.1)
+		}},
 		"the server makes it wait": {size: mb, come: func(a *arrival, look func(float64)) {
 			a.arrived(pieceBytes)
 			a.pause()
 			look(30)
 			look(30)
 			a.resume()
-			look(1)
+			look(0.9)
 		}},
 		"slow, and the server makes it wait": {size: 10 * mb, want: true, come: func(a *arrival, look func(float64)) {
 			now = now.Add(10 * time.Second)
@@ -192,5 +201,151 @@ func TestRequestsThatDoNotArrive(t *testing.T) {
 		if in.Used() != 0 {
 			t.Errorf("%s: %d bytes are still taken", name, in.Used())
 		}
+	}
+}
+
+// stalled is a Source of which have bytes come and no more until it is cut.
+type stalled struct {
+	source
+	have  int
+	waits chan struct{} // closed when it waits for a byte
+	cut   chan struct{}
+}
+
+func newStalled(have int) *stalled {
+	return &stalled{have: have, waits: make(chan struct{}), cut: make(chan struct{})}
+}
+
+func (s *stalled) Cut() { close(s.cut) }
+func (s *stalled) Read(b []byte) (int, error) {
+	if n := min(len(b), s.have); n > 0 {
+		s.have -= n
+		return n, nil
+	}
+	close(s.waits)
+	<-s.cut
+	return 0, errors.New("cut")
+}
+
+// Requests that were announced and did not come took the memory of as many whole
+// ones, and kept everybody else waiting.
+func TestAnnouncedRequestsTakeNoMoreThanTheirFirstStep(t *testing.T) {
+	for _, tc := range []struct {
+		size, came int
+		want       int64
+	}{{16 << 10, 0, 4 << 10}, {100, 0, 100}, {16 << 20, 0, 4 << 10}, {16 << 20, 4 << 10, 16 << 10}, {16 << 20, 100 << 10, 256 << 10}} {
+		in := NewIntake(1<<30, func() {})
+		s := newStalled(tc.came)
+		ended := make(chan error)
+		go func() {
+			_, err := in.Read(s, tc.size, 0)
+			ended <- err
+		}()
+		<-s.waits
+		if used := in.Used(); used != tc.want {
+			t.Errorf("%d bytes are taken for a request of %d of which %d have come", used, tc.size, tc.came)
+		}
+		s.Cut()
+		if err := <-ended; err == nil || in.Used() != 0 {
+			t.Errorf("%v, and %d bytes are taken", err, in.Used())
+		}
+	}
+}
+
+// One that waits is served as soon as those before it have been silent for a
+// second, also when they have been here for no longer than that, and although more
+// of them wait in front of it.
+func TestStalledRequestsMakeRoomAtOnce(t *testing.T) {
+	var mu sync.Mutex
+	now := time.Unix(1000, 0)
+	in := NewIntake(10*firstStep, func() {})
+	in.now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	in.Haste.Patience = time.Hour // the test says when
+	ended := make(chan error)
+	read := func(s Source) {
+		q, err := in.Read(s, 4*firstStep, 0)
+		q.Release()
+		ended <- err
+	}
+	var first, behind []*stalled
+	for i := range 10 {
+		s := newStalled(i % 2)
+		first = append(first, s)
+		go read(s)
+		<-s.waits
+	}
+	for range 5 {
+		s := newStalled(0)
+		behind = append(behind, s)
+		go read(s)
+	}
+	awaitWanted(in, 5*firstStep)
+	good := make(chan error)
+	go func() {
+		q, err := in.Read(&source{Reader: strings.NewReader(strings.Repeat("x", firstStep))}, firstStep, firstStep)
+		q.Release()
+		good <- err
+	}()
+	awaitWanted(in, 6*firstStep)
+	pass := func(d time.Duration) { mu.Lock(); now = now.Add(d); mu.Unlock(); in.relieve() }
+	pass(900 * time.Millisecond)
+	if in.budget.Wanted() != 6*firstStep {
+		t.Fatal("requests were closed that had not been silent for a second")
+	}
+	in.mu.Lock()
+	in.relieved = time.Time{} // longer ago
+	in.mu.Unlock()
+	pass(100 * time.Millisecond)
+	if err := <-good; err != nil {
+		t.Error(err)
+	}
+	for range 6 { // as many as it takes
+		if err := <-ended; !errors.Is(err, ErrTooSlow) {
+			t.Error(err)
+		}
+	}
+	for _, s := range behind {
+		<-s.waits // it has its turn
+	}
+	for _, s := range append(first, behind...) {
+		select {
+		case <-s.cut:
+		default:
+			s.Cut()
+			<-ended
+		}
+	}
+	if in.Used() != 0 {
+		t.Errorf("%d bytes are still taken", in.Used())
+	}
+}
+
+// awaitWanted returns when so many bytes are waited for.
+func awaitWanted(in *Intake, n int64) {
+	for in.budget.Wanted() != n {
+		runtime.Gosched()
+	}
+}
+
+// A request that waits for its next step ends when it is cut, although its source
+// is not read meanwhile: cutting a stream does not end the others of its connection.
+func TestCutWhileItWaitsForMemory(t *testing.T) {
+	in := NewIntake(2*firstStep, func() {})
+	in.Haste.Patience = time.Hour
+	in.overdraft <- struct{}{}
+	if !in.budget.TryAcquire(firstStep) {
+		t.Fatal("no memory")
+	}
+	s := newStalled(firstStep)
+	ended := make(chan error)
+	go func() {
+		_, err := in.Read(s, 4*firstStep, 0)
+		ended <- err
+	}()
+	awaitWanted(in, 3*firstStep)
+	in.Haste.Silence = 0 // from now on it is slow
+	in.relieve()
+	if err := <-ended; !errors.Is(err, ErrTooSlow) || in.Used() != firstStep {
+		t.Errorf("%v, %d bytes are taken", err, in.Used())
 	}
 }

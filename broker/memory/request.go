@@ -23,8 +23,10 @@ type Source interface {
 // A request is read in steps, so that memory follows the bytes that have come and
 // not those that a client has announced.
 const (
-	// firstStep is read at once; then four times as much each time.
-	firstStep  = 256 << 10
+	// firstStep is taken before anything is read, unless all of a request is here;
+	// then four times what has come. That most small requests fit in it saves them
+	// a second step.
+	firstStep  = 4 << 10
 	pieceBytes = 256 << 10
 )
 
@@ -91,7 +93,7 @@ func NotWhole(size int, err error) error {
 // first takes memory for the beginning of a request.
 func (in *Intake) first(from Source, have int) (Request, error) {
 	q := Request{in: in, from: from}
-	if !in.await(int64(have), nil, from.Gone()).ok {
+	if !in.await(int64(have), nil, from.Gone(), nil).ok {
 		return q, ErrGone
 	}
 	q.taken = int64(have)
@@ -143,18 +145,27 @@ func (q *Request) extend(a *arrival, n int64) bool {
 	if q.drawn {
 		return true
 	}
-	a.pause()
-	g := q.in.await(n, q.in.overdraft, q.from.Gone())
+	if q.in.budget.TryAcquire(n) {
+		q.took(a, n)
+		return true
+	}
+	cut := a.pause()
+	g := q.in.await(n, q.in.overdraft, q.from.Gone(), cut)
 	a.resume()
 	if !g.ok {
 		return false
 	}
 	if q.drawn = g.drawn; !q.drawn {
-		q.taken += n
-		q.from.Took(n)
-		a.took(n)
+		q.took(a, n)
 	}
 	return true
+}
+
+// took notes n more bytes that the request has taken.
+func (q *Request) took(a *arrival, n int64) {
+	q.taken += n
+	q.from.Took(n)
+	a.took(n)
 }
 
 // grow puts a longer buffer in the place of the request's own.

@@ -185,6 +185,9 @@ func (s *Settings) alters() (names []string) {
 	if s.RetentionMs >= 0 && s.RetentionMs < MinRetention.Milliseconds() {
 		names = append(names, fmt.Sprintf("retention.ms=%d", s.RetentionMs))
 	}
+	if !s.LogAppendTime { // producers would say how old their records are
+		names = append(names, "message.timestamp.type=CreateTime")
+	}
 	return names
 }
 

@@ -16,12 +16,12 @@ func TestFlinkSourceAndSink(t *testing.T) { flink(t, "source") }
 func TestFlinkFanOut(t *testing.T) { flink(t, "fanout") }
 
 func flink(t *testing.T, how string) {
+	records := min(kclRecords(t), 3000)
 	s := harness.Start(t, harness.Config("kinesis.limits", "off"))
 	a := harness.AWS{URL: s.AWSURL(), Server: s}
 	app := &app{T: t, aws: a, cl: a.Kinesis(), stream: a.Stream(t, 2), within: takes}
 	to := a.Stream(t, 2)
 	arn := harness.WaitActive(t, app.cl, app.stream).StreamARN
-	const records = 3000
 	app.put(records / 2)
 	job := harness.Background(t, javaOf(t, "testdata/flink-java", []string{
 		"-Xmx512m", "--add-opens=java.base/java.util=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-opens=java.base/java.time=ALL-UNNAMED",

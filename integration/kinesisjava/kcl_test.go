@@ -36,11 +36,11 @@ const (
 )
 
 func application(t *testing.T, how string) {
+	total := kclRecords(t)
 	s := harness.Start(t, harness.Config("kinesis.limits", "off"), harness.Config("kinesis.transition.ms", "100"))
 	app := &app{T: t, aws: harness.AWS{URL: s.AWSURL(), Server: s}, name: harness.Name(t, "app"), dynamo: dynamo(t), how: how, dir: t.TempDir()}
 	app.cl = app.aws.Kinesis()
 	app.stream = app.aws.Stream(t, 2)
-	total := kclRecords()
 	app.within = 3*time.Minute + time.Duration(total/1000)*kclTakes
 
 	// The first worker becomes the leader, who hands out the leases. It is not

@@ -58,12 +58,12 @@ func TestKPLToKCL(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the producer brings a native program for Linux that is known to run")
 	}
+	records := min(kclRecords(t), 5000)
 	cert, key := certificate(t)
 	s := harness.Start(t, harness.Config("aws.tls.certificate.file", cert), harness.Config("aws.tls.key.file", key))
 	a := harness.AWS{URL: s.AWSURL(), Server: s}
 	app := &app{T: t, aws: a, cl: a.Kinesis(), stream: a.Stream(t, 2), name: harness.Name(t, "app"), dynamo: dynamo(t),
 		how: "polling", dir: t.TempDir(), within: takes}
-	const records = 5000
 	u, err := url.Parse(a.URL)
 	if err != nil {
 		t.Fatal(err)

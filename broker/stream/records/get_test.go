@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	"crypto/md5"
 	"fmt"
 	"slices"
 	"strings"
@@ -387,19 +388,23 @@ func TestKeysThatKinesisCannotHave(t *testing.T) {
 		{Key: []byte{}, Value: []byte("empty key")},
 		{Key: []byte{0xff, 0xfe}, Value: []byte("no UTF-8")},
 		{Key: []byte(long), Value: nil},
+		{Key: []byte(strings.Repeat("ü", 256)), Value: []byte("256 characters")},
+		{Key: bytes.Repeat([]byte{0xff}, 193), Value: []byte("too long in base64")},
 	}})
 	got := b.get(b.iterator(s, 0, Position{Type: TrimHorizon}), 100)
 	var keys []string
 	for _, r := range got.List {
 		keys = append(keys, r.PartitionKey)
 	}
-	if want := []string{"0", "1", "//4=", long}; !slices.Equal(keys, want) {
+	if want := []string{"0", "1", "//4=", md5Of(long), strings.Repeat("ü", 256), md5Of(strings.Repeat("\xff", 193))}; !slices.Equal(keys, want) {
 		t.Errorf("the keys are %q", keys)
 	}
 	if got.List[3].Data == nil || len(got.List[3].Data) != 0 {
 		t.Errorf("a null value is %v, want no bytes", got.List[3].Data)
 	}
 }
+
+func md5Of(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
 
 func TestCompactedGapsArePassed(t *testing.T) {
 	b := newBench(t)

@@ -1,7 +1,9 @@
 package records
 
 import (
+	"crypto/md5"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strconv"
@@ -21,7 +23,7 @@ type Record struct {
 	Timestamp int64 // its approximate arrival, in ms; negative where Kafka's producer gave none
 	// PartitionKey is the record's key. A null or empty key, which Kafka allows, is
 	// the record's offset, so that who puts the record again spreads it; one that is
-	// no UTF-8 is its base64.
+	// no UTF-8 is its base64, and one that is too long its MD5.
 	PartitionKey string
 	Data         []byte
 }
@@ -304,15 +306,23 @@ func sizeInJSON(key []byte) int {
 	return n
 }
 
-// appendPartitionKey appends what stands for a record's key.
+// maxKeyChars is the length of the longest partition key in the API.
+const maxKeyChars = 256
+
+// appendPartitionKey appends what stands for a record's key: always a partition key
+// that the API allows, and the same one for the same key.
 func appendPartitionKey(dst []byte, rec *kafka.Record) []byte {
+	valid := utf8.Valid(rec.Key)
 	switch {
 	case len(rec.Key) == 0:
 		return strconv.AppendInt(dst, rec.Offset, 10)
-	case !utf8.Valid(rec.Key):
+	case valid && (len(rec.Key) <= maxKeyChars || utf8.RuneCount(rec.Key) <= maxKeyChars):
+		return append(dst, rec.Key...)
+	case !valid && base64.StdEncoding.EncodedLen(len(rec.Key)) <= maxKeyChars:
 		return base64.StdEncoding.AppendEncode(dst, rec.Key)
 	}
-	return append(dst, rec.Key...)
+	sum := md5.Sum(rec.Key)
+	return hex.AppendEncode(dst, sum[:])
 }
 
 // finishKeys makes all keys strings at once.
