@@ -37,7 +37,7 @@ func heap() uint64 {
 // Clients that ask for large records and read nothing take no more memory than
 // there is for answers, in whatever form, and none when they are gone.
 func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
-	const clients, limit = 12, 32 << 20
+	const clients, limit = 12, 48 << 20 // an event takes up to 33 MiB, in all its forms
 	for name, ask := range map[string]func(*live, int) net.Conn{
 		"GetRecords": func(l *live, _ int) net.Conn {
 			return l.unread("GetRecords", fmt.Sprintf(`{"ShardIterator":%q}`, l.iterator(0, "TRIM_HORIZON")))
