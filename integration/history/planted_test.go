@@ -90,7 +90,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				Seed: 1, Load: 5 * time.Second, Settle: 6 * time.Second, Rate: 400, Every: time.Second, Transactions: p.txn, Compaction: true,
 				KeepOld: p.keepOld, Log: t.Logf, Wrap: l.Wrap, Kafka: !p.kinesis, Kinesis: p.kinesis, WrapHTTP: l.WrapHTTP,
 			}
-			if p.kinesis {
+			if p.kinesis && p.disturb == "" {
 				c.Load, c.Settle = 4*time.Second, 4*time.Second
 			}
 			if p.disturb != "" {

@@ -302,8 +302,8 @@ func (p *position) get(ctx context.Context, iterator *string) *string {
 	if !p.took(a, start, true) || p.rand.IntN(50) == 0 {
 		return nil
 	}
-	if len(out.Records) == 0 && out.NextShardIterator != nil {
-		wait(ctx, between(p.rand, 20*time.Millisecond, 150*time.Millisecond))
+	if aws.ToInt64(out.MillisBehindLatest) == 0 && out.NextShardIterator != nil {
+		wait(ctx, between(p.rand, 20*time.Millisecond, 300*time.Millisecond))
 	}
 	return out.NextShardIterator
 }
