@@ -72,7 +72,7 @@ func (c *config) fanOut(ctx context.Context, s *comparison.Server, _ time.Durati
 	if err != nil {
 		return nil, notServed(err)
 	}
-	title := fmt.Sprintf("fan-out at %d/s, %d shards", fanOutRate, fanOutShards)
+	title := fmt.Sprintf("fan-out at %d/s, %d shards", c.rate, fanOutShards)
 	began := time.Now()
 	arrivals := newArrivals(began.Add(c.Warmup), began.Add(c.Warmup+c.Measure))
 
@@ -95,7 +95,7 @@ func (c *config) fanOut(ctx context.Context, s *comparison.Server, _ time.Durati
 	var done comparison.Interval
 	producers, producing := errgroup.WithContext(consuming)
 	producers.Go(func() error {
-		sent, err := putSteadily(producing, client, arrivals.until)
+		sent, err := putSteadily(producing, client, c.rate, arrivals.until)
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,9 @@ func subscribe(ctx context.Context, client *kinesis.Client, arn *string, shard s
 	late := time.AfterFunc(subscribeIn, func() {
 		cancel(fmt.Errorf("aws-sdk-go-v2 got no initial-response of SubscribeToShard within %v", subscribeIn))
 	})
-	out, err := client.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
+	// A client of its own: in this version of the SDK, the subscriptions of a client
+	// decode their events into one buffer.
+	out, err := kinesis.New(client.Options()).SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
 		ConsumerARN: arn, ShardId: aws.String(shard),
 		StartingPosition: &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon},
 	})
@@ -184,18 +186,18 @@ func subscribe(ctx context.Context, client *kinesis.Client, arn *string, shard s
 	return out.GetStream(), nil // ctx ends with its parent
 }
 
-// putSteadily puts a record each millisecond until the deadline, each from a
+// putSteadily puts so many records a second until the deadline, each from a
 // goroutine that waits for its acknowledgement, and says how many. Where the
 // ticker was late it catches up, and a record's clock runs from when it was due.
-func putSteadily(ctx context.Context, client *kinesis.Client, until time.Time) (sent uint64, err error) {
+func putSteadily(ctx context.Context, client *kinesis.Client, rate int, until time.Time) (sent uint64, err error) {
 	putters, ctx := errgroup.WithContext(ctx)
 	putters.SetLimit(fanOutPutters)
 	began := time.Now()
-	ticker := time.NewTicker(time.Second / fanOutRate)
+	ticker := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticker.Stop()
 	for now := began; now.Before(until) && ctx.Err() == nil; now = time.Now() {
-		for due := uint64(now.Sub(began).Seconds() * fanOutRate); sent < due; sent++ {
-			number, at := sent, began.Add(time.Duration(sent+1)*time.Second/fanOutRate)
+		for due := uint64(now.Sub(began).Seconds() * float64(rate)); sent < due; sent++ {
+			number, at := sent, began.Add(time.Duration(sent+1)*time.Second/time.Duration(rate))
 			putters.Go(func() error { return putOne(ctx, client, number, at) })
 		}
 		select {

@@ -18,6 +18,7 @@ type config struct {
 	node       string
 	emulators  string // where npm installed them
 	maxBytes   int64  // of data put in a warm-up or a measurement
+	rate       int    // records a second of fan-out
 }
 
 func main() {
@@ -25,7 +26,7 @@ func main() {
 }
 
 func compare(args []string) error {
-	var c config
+	c := config{rate: fanOutRate}
 	suite := c.suite()
 	if err := c.parse(suite, args); err != nil {
 		return err

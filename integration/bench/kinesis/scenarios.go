@@ -24,7 +24,7 @@ func scenarios(c *config) []comparison.Scenario {
 		c.throughput("1kb-cbor", inCBOR(large)),
 		c.throughput("wide", wide),
 		{Name: "single", What: "PutRecord of one 1 KB record at a time over one connection", Run: c.oneAtATime},
-		{Name: "fan-out", What: fmt.Sprintf("put to enhanced fan-out consumer with aws-sdk-go-v2 at %d records a second", fanOutRate), Run: c.fanOut},
+		{Name: "fan-out", What: fmt.Sprintf("put to enhanced fan-out consumer with aws-sdk-go-v2 at %d records a second", c.rate), Run: c.fanOut},
 	}
 }
 

@@ -133,7 +133,10 @@ func (t *tailer) mayReturn(err error) bool { return t.c.unreachable(err) != "" }
 // subscribe reads one subscription to its end. next is where to go on, nil if
 // nothing came; children is set where the shard has ended.
 func (t *tailer) subscribe(ctx context.Context, n node) (children []types.ChildShard, next *string, err error) {
-	out, err := t.c.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{ConsumerARN: &t.arn, ShardId: &n.id, StartingPosition: &n.from})
+	// A client of its own: in this version of the SDK, the subscriptions of a client
+	// decode their events into one buffer.
+	api := kinesis.New(t.c.Options())
+	out, err := api.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{ConsumerARN: &t.arn, ShardId: &n.id, StartingPosition: &n.from})
 	if err != nil {
 		return nil, nil, t.c.Explain(err)
 	}
