@@ -547,6 +547,9 @@ var errNotCompacted = errors.New("cleanup.policy does not hold compact any more"
 // stillMarked leaves out those transactions whose marker compaction has removed,
 // after all that they wrote. A consumer takes a producer's records for aborted
 // until it comes to the marker, and would take those of later transactions too.
+//
+// The index keeps them: chunks in the store are never changed, so that a crash
+// between an edit of the log and one of the index cannot part the two.
 func (p *Partition) stillMarked(txns []AbortedTxn) ([]AbortedTxn, error) {
 	p.mu.Lock()
 	compacted := p.compacted.upTo > 0
