@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { harness.Main(m) }
 
 // lifeTakes is how long the life of a stream may take on a busy machine.
-const lifeTakes = 3 * time.Minute
+const lifeTakes = 6 * time.Minute
 
 // life runs a program in another language: it gets the endpoint and a name for
 // its stream, and ends with "ok".
