@@ -257,3 +257,13 @@ func TestEachRecordArrivesOnce(t *testing.T) {
 		t.Error("one was lost, and another came that was not sent")
 	}
 }
+
+// A server so slow that it answered 34 requests in the measured time ended the
+// whole comparison.
+func TestSlowServerHasNoHighPercentile(t *testing.T) {
+	for n, want := range map[int]int{9: 0, 34: 1, 100: 2} {
+		if got := percentiles("s", make([]time.Duration, n)); len(got) != want {
+			t.Errorf("%d latencies: %v, want %d percentiles", n, got, want)
+		}
+	}
+}

@@ -71,13 +71,19 @@ func (l load) metrics(title string, done comparison.Interval, latencies []time.D
 		comparison.Figure(title, "records/s", done.PerSecond(), 0, comparison.ForComparison),
 		comparison.Figure(title, "MB/s", done.PerSecond()*float64(l.recordBytes)/1e6, 1, comparison.ForComparison),
 	}
-	// A slow server answers too few requests to speak of a 99th percentile.
+	all = append(all, percentiles(title, latencies)...)
+	return append(all, done.CPUMetrics(title, "Mrec", 1e6, 2)...)
+}
+
+// percentiles of the latencies of requests. A slow server answers too few to speak
+// of a 99th percentile: that one is missing then.
+func percentiles(title string, latencies []time.Duration) (all []comparison.Metric) {
 	for _, q := range []comparison.Quantile{comparison.P50, comparison.P99} {
 		if metric, err := comparison.Percentiles(title, latencies, q); err == nil {
 			all = append(all, metric...)
 		}
 	}
-	return append(all, done.CPUMetrics(title, "Mrec", 1e6, 2)...)
+	return all
 }
 
 // start reports how long the server took to its first acknowledgement, and what
@@ -178,11 +184,7 @@ func (c *config) oneAtATime(ctx context.Context, s *comparison.Server, _ time.Du
 	}
 	done := comparison.NewInterval(int64(len(latencies)), before, after)
 	all := []comparison.Metric{comparison.Figure(title, "records/s", done.PerSecond(), 0, comparison.ForComparison)}
-	percents, err := comparison.Percentiles(title, latencies, comparison.P50, comparison.P99)
-	if err != nil {
-		return nil, err
-	}
-	return append(append(all, percents...), done.CPUMetrics(title, "1000", 1e3, 3)...), nil
+	return append(append(all, percentiles(title, latencies)...), done.CPUMetrics(title, "1000", 1e3, 3)...), nil
 }
 
 func (c *conn) putFor(d time.Duration, request []byte) (latencies []time.Duration, err error) {
