@@ -31,20 +31,7 @@ func PrintList(w io.Writer, format output.Format, list []Summary) error {
 
 // PrintDescriptions prints groups with their members and lags.
 func PrintDescriptions(w io.Writer, format output.Format, list []Description) error {
-	if format == output.JSON {
-		return output.WriteJSON(w, list)
-	}
-	for i, d := range list {
-		if i > 0 {
-			if _, err := fmt.Fprintln(w); err != nil {
-				return err
-			}
-		}
-		if err := printDescription(w, d); err != nil {
-			return err
-		}
-	}
-	return nil
+	return output.WriteEach(w, format, list, printDescription)
 }
 
 func printDescription(w io.Writer, d Description) error {

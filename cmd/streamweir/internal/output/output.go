@@ -68,6 +68,24 @@ func WriteJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// WriteEach prints a list as JSON, or one after the other with a line between them.
+func WriteEach[T any](w io.Writer, format Format, list []T, print func(io.Writer, T) error) error {
+	if format == JSON {
+		return WriteJSON(w, list)
+	}
+	for i, v := range list {
+		if i > 0 {
+			if _, err := fmt.Fprintln(w); err != nil {
+				return err
+			}
+		}
+		if err := print(w, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // IsTerminal says whether v, a reader or a writer, is a terminal.
 func IsTerminal(v any) bool {
 	f, ok := v.(*os.File)

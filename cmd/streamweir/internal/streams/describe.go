@@ -197,23 +197,10 @@ func (d *Description) addTags(ctx context.Context, c *Client) error {
 
 // PrintDescriptions prints streams with their consumers and shards.
 func PrintDescriptions(w io.Writer, format output.Format, list []Description) error {
-	if format == output.JSON {
-		return output.WriteJSON(w, list)
-	}
-	for i, d := range list {
-		if i > 0 {
-			if _, err := fmt.Fprintln(w); err != nil {
-				return err
-			}
-		}
-		if err := d.print(w); err != nil {
-			return err
-		}
-	}
-	return nil
+	return output.WriteEach(w, format, list, printDescription)
 }
 
-func (d *Description) print(w io.Writer) error {
+func printDescription(w io.Writer, d Description) error {
 	head := [][2]string{
 		{"Stream", d.Name},
 		{"ARN", d.ARN},
