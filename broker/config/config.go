@@ -60,6 +60,7 @@ type Config struct {
 	AWSQueuedMaxBytes     int64  `config:"aws.queued.max.bytes"`
 	AWSMaxConnections     int32  `config:"aws.max.connections"`
 	AWSMaxRequests        int32  `config:"aws.max.requests"`
+	AWSAllowOrigin        string `config:"aws.access.control.allow.origin"`
 
 	// Topics.
 	AutoCreateTopicsEnable       bool  `config:"auto.create.topics.enable"`

@@ -210,13 +210,15 @@ func (s *Server) subscription(w http.ResponseWriter, r *http.Request, call *Call
 }
 
 // crossOrigin answers what browsers ask before a request, and says in every answer
-// to one that the page may see it, as AWS does.
+// to one that the page may see it, for the pages that the configuration names.
+// Another page gets no further than to ask: the headers of a request need leave.
 func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
-	if r.Header.Get("Origin") == "" {
+	origin, allowed := r.Header.Get("Origin"), s.cfg.AWSAllowOrigin
+	if origin == "" || allowed == "" || allowed != "*" && allowed != origin {
 		return false
 	}
 	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Origin", allowed)
 	if r.Method != http.MethodOptions {
 		h.Set("Access-Control-Expose-Headers", "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date")
 		return false

@@ -152,7 +152,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestMethods: what is no POST is nothing that AWS knows, but browsers may ask.
+// TestMethods: what is no POST is nothing that AWS knows.
 func TestMethods(t *testing.T) {
 	f := serve(t, testHandlers(), nil)
 	c, url := f.client("h1")
@@ -161,15 +161,38 @@ func TestMethods(t *testing.T) {
 	if resp, body := do(t, c, r); resp.StatusCode != 403 || !strings.HasPrefix(body, "<AccessDeniedException>") {
 		t.Errorf("GET: %s %s", resp.Status, body)
 	}
-	r = request(t, url, "DeleteStream", nil, "Origin", "http://page.example", "Access-Control-Request-Headers", "x-amz-target", "Access-Control-Request-Method", "POST")
-	r.Method = http.MethodOptions
-	resp, _ := do(t, c, r)
-	if h := resp.Header; resp.StatusCode != 200 || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Allow-Headers") != "x-amz-target" || h.Get("Access-Control-Allow-Methods") != "POST" {
-		t.Errorf("OPTIONS: %s %v", resp.Status, h)
-	}
-	resp, _ = do(t, c, request(t, url, "DeleteStream", []byte(`{"StreamName":"s"}`), "Origin", "http://page.example"))
-	if resp.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(resp.Header.Get("Access-Control-Expose-Headers"), "x-amzn-RequestId") {
-		t.Errorf("POST of a page: %v", resp.Header)
+}
+
+// TestPages: a browser asks whether a page may send a request, and only those that
+// the configuration names may.
+func TestPages(t *testing.T) {
+	const page = "http://page.example"
+	for _, tc := range []struct {
+		allowed string
+		may     bool
+	}{{"", false}, {"http://other.example", false}, {"*", true}, {page, true}} {
+		f := serve(t, testHandlers(), func(c *config.Config) { c.AWSAllowOrigin = tc.allowed })
+		c, url := f.client("h1")
+		r := request(t, url, "DeleteStream", nil, "Origin", page, "Access-Control-Request-Headers", "x-amz-target", "Access-Control-Request-Method", "POST")
+		r.Method = http.MethodOptions
+		resp, _ := do(t, c, r)
+		want := http.Header{}
+		if tc.may {
+			want = http.Header{"Access-Control-Allow-Origin": {tc.allowed}, "Access-Control-Allow-Headers": {"x-amz-target"}, "Access-Control-Allow-Methods": {"POST"}}
+		}
+		for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods"} {
+			if got := resp.Header.Get(name); got != want.Get(name) {
+				t.Errorf("%q allowed, OPTIONS: %s is %q", tc.allowed, name, got)
+			}
+		}
+		if (resp.StatusCode == http.StatusOK) != tc.may {
+			t.Errorf("%q allowed, OPTIONS: %s", tc.allowed, resp.Status)
+		}
+		resp, _ = do(t, c, request(t, url, "DeleteStream", []byte(`{"StreamName":"s"}`), "Origin", page))
+		if resp.Header.Get("Access-Control-Allow-Origin") != want.Get("Access-Control-Allow-Origin") ||
+			strings.Contains(resp.Header.Get("Access-Control-Expose-Headers"), "x-amzn-RequestId") != tc.may {
+			t.Errorf("%q allowed, POST: %v", tc.allowed, resp.Header)
+		}
 	}
 }
 
