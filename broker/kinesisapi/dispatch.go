@@ -27,14 +27,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.inFlight.Done()
-	select {
-	case s.places <- struct{}{}:
-		defer func() { <-s.places }()
-	default:
+	if !s.takePlace(r.Context()) {
 		s.metrics.rejectedRequests.Inc()
 		s.answerXML(w, http.StatusServiceUnavailable, errBusy)
 		return
 	}
+	defer func() { <-s.places }()
 	defer call.release()
 	defer s.recovered(call)
 	if s.crossOrigin(w, r) {
@@ -47,6 +45,39 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.answerXML(w, http.StatusForbidden, errNoOperation)
 	default:
 		s.action(w, r, call)
+	}
+}
+
+// takePlace takes one of the places for requests. Where there is none, those whose
+// bodies do not come lose theirs: a few connections could hold all of them for the
+// time that a body has.
+func (s *Server) takePlace(ctx context.Context) bool {
+	select {
+	case s.places <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case s.waiting <- struct{}{}:
+		defer func() { <-s.waiting }()
+	default:
+		return false
+	}
+	enough := time.NewTimer(s.placeTime)
+	defer enough.Stop()
+	hurry := time.NewTicker(placeHurry)
+	defer hurry.Stop()
+	for {
+		s.bodies.CutSilent()
+		select {
+		case s.places <- struct{}{}:
+			return true
+		case <-hurry.C:
+		case <-enough.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
 	}
 }
 

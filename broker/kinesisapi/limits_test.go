@@ -120,7 +120,8 @@ func TestClientsThatGo(t *testing.T) {
 
 func TestTooManyRequestsAreRefused(t *testing.T) {
 	running, leave := make(chan context.Context, 8), make(chan struct{})
-	f := serve(t, table{"DeleteStream": waiting(running, leave)}, func(c *config.Config) { c.AWSMaxRequests = 1 })
+	f := serve(t, table{"DeleteStream": waiting(running, leave)}, func(c *config.Config) { c.AWSMaxRequests = 1 },
+		func(s *Server) { s.placeTime = time.Millisecond })
 	c, url := f.client("h2")
 	first := start(c, request(t, url, "DeleteStream", []byte(named)))
 	<-running
@@ -333,6 +334,27 @@ func TestAnnouncedBodiesMakeRoom(t *testing.T) {
 		})
 	stalled := f.stall(30, 16<<10)
 	f.awaitUsed(64 << 10)
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		if err := <-start(c, request(t, url, "PutRecord", []byte(`{"PartitionKey":"k","Data":"AAAA"}`))); err != nil {
+			t.Errorf("%s: %v", protocol, err)
+		}
+	}
+	if err := <-stalled; err == nil {
+		t.Error("a body was taken that did not come")
+	}
+	f.stop(0)
+}
+
+// TestStalledBodiesGiveUpTheirPlaces: a few connections could hold every place for
+// requests with bodies that did not come.
+func TestStalledBodiesGiveUpTheirPlaces(t *testing.T) {
+	const places = 12
+	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSMaxRequests = places }, func(s *Server) { s.placeTime = time.Hour })
+	stalled := f.stall(places, 100)
+	for len(f.places) < places {
+		runtime.Gosched()
+	}
 	for _, protocol := range protocols {
 		c, url := f.client(protocol)
 		if err := <-start(c, request(t, url, "PutRecord", []byte(`{"PartitionKey":"k","Data":"AAAA"}`))); err != nil {

@@ -21,7 +21,12 @@ func (s *Server) putRecord(ctx context.Context, _ *Call, in *kinesis.PutRecordIn
 	if err != nil {
 		return nil, err
 	}
-	e, err := entry(in.PartitionKey, in.ExplicitHashKey, in.Data)
+	if needsKeys(t) {
+		if bad := aws.Check(func(v *aws.Validator) { v.Required("partitionKey", in.PartitionKey != nil) }); bad != nil {
+			return nil, bad
+		}
+	}
+	e, err := entry(t, in.PartitionKey, in.ExplicitHashKey, in.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -50,10 +55,15 @@ func (s *Server) putRecords(ctx context.Context, _ *Call, in *kinesis.PutRecords
 	if err != nil {
 		return nil, err
 	}
+	if needsKeys(t) {
+		if bad := aws.Check(func(v *aws.Validator) { checkKeys(v, in.Records) }); bad != nil {
+			return nil, bad
+		}
+	}
 	entries := make([]records.Entry, len(in.Records))
 	for i := range in.Records {
 		r := &in.Records[i]
-		if entries[i], err = entry(r.PartitionKey, r.ExplicitHashKey, r.Data); err != nil {
+		if entries[i], err = entry(t, r.PartitionKey, r.ExplicitHashKey, r.Data); err != nil {
 			return nil, err
 		}
 	}
@@ -70,10 +80,34 @@ func (s *Server) putRecords(ctx context.Context, _ *Call, in *kinesis.PutRecords
 	return out, nil
 }
 
+// distributes says whether a stream chooses the shards of its records by itself,
+// whatever keys they have.
+func distributes(t *topic.Topic) bool { return t.Stream.Distribution == stream.DistributionAuto }
+
+// needsKeys says whether the records of a stream must have partition keys:
+// compaction needs them too.
+func needsKeys(t *topic.Topic) bool { return !distributes(t) || t.Settings.CleanupCompact }
+
+func checkKeys(v *aws.Validator, entries []kinesis.PutRecordsRequestEntry) {
+	for i := range entries {
+		if entries[i].PartitionKey == nil {
+			v.Enter("records", i+1)
+			v.Required("partitionKey", false)
+			v.Leave()
+		}
+	}
+}
+
 // entry is a record as the core takes it.
-func entry(partitionKey, explicitHashKey *string, data []byte) (records.Entry, error) {
-	e := records.Entry{PartitionKey: *partitionKey, Data: data}
-	if explicitHashKey == nil {
+func entry(t *topic.Topic, partitionKey, explicitHashKey *string, data []byte) (records.Entry, error) {
+	e := records.Entry{Data: data, NoKey: partitionKey == nil}
+	if partitionKey != nil {
+		e.PartitionKey = *partitionKey
+	}
+	switch {
+	case distributes(t):
+		return e, nil
+	case explicitHashKey == nil:
 		e.Hash = shard.KeyOf(e.PartitionKey)
 		return e, nil
 	}

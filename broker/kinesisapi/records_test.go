@@ -3,6 +3,7 @@ package kinesisapi
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,6 +59,38 @@ func TestRecordsArePutAndRead(t *testing.T) {
 	}
 }
 
+// TestRecordsInTurn: streams with the record distribution strategy AUTO look neither
+// at keys nor at hash keys, and need none.
+func TestRecordsInTurn(t *testing.T) {
+	l := newLive(t, "kinesis.limits=off")
+	l.ask("CreateStream", `{"StreamName":"s","StreamModeDetails":{"StreamMode":"ON_DEMAND"}}`)
+	shards := map[string]int{}
+	count := func(records ...any) {
+		for _, r := range records {
+			shards[r.(map[string]any)["ShardId"].(string)]++
+		}
+	}
+	l.ask("UpdateStreamRecordDistributionStrategy", `{"StreamARN":"`+streamARN+`","RecordDistributionStrategy":"AUTO"}`)
+	for range 2 {
+		count(l.ask("PutRecords", `{"StreamName":"s","Records":[`+strings.Repeat(`{"Data":"MA==","PartitionKey":"k","ExplicitHashKey":"0"},`, 14)+`{"Data":"MQ=="}]}`)["Records"].([]any)...)
+		count(l.ask("PutRecord", `{"StreamName":"s","Data":"MQ=="}`))
+	}
+	if len(shards) != 4 || slices.Max(slices.Collect(maps.Values(shards))) != 8 {
+		t.Errorf("32 records went to %v", shards)
+	}
+	for shard := range 4 {
+		for _, r := range l.get(l.iterator(shard, "TRIM_HORIZON")).Records {
+			if key := r.PartitionKey; (key == "k") != (string(r.Data) == "0") || key == "" {
+				t.Errorf("a record with %q has the key %q", r.Data, key)
+			}
+		}
+	}
+	l.ask("UpdateStreamRecordDistributionStrategy", `{"StreamARN":"`+streamARN+`","RecordDistributionStrategy":"USER_PARTITION_KEY"}`)
+	if got := l.refused("PutRecord", `{"StreamName":"s","Data":"MA=="}`); !strings.HasPrefix(got, "ValidationException") {
+		t.Errorf("with keys again: %s", got)
+	}
+}
+
 func TestWhatIsRefusedOfRecords(t *testing.T) {
 	l := newLive(t)
 	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
@@ -68,6 +101,9 @@ func TestWhatIsRefusedOfRecords(t *testing.T) {
 			"InvalidArgumentException: Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was 340282366920938463463374607431768211456"},
 		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MA==","SequenceNumberForOrdering":"5"}`,
 			"InvalidArgumentException: ExclusiveMinimumSequenceNumber 5 used in PutRecord on stream s under account 000000000000 is invalid."},
+		{"PutRecord", `{"StreamName":"s","Data":"MA=="}`, "ValidationException: 1 validation error detected: Value null at 'partitionKey' failed to satisfy constraint: Member must not be null"},
+		{"PutRecords", `{"StreamName":"s","Records":[{"PartitionKey":"k","Data":"MA=="},{"Data":"MA=="}]}`,
+			"ValidationException: 1 validation error detected: Value null at 'records.2.member.partitionKey' failed to satisfy constraint: Member must not be null"},
 		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MA==","DryRun":true}`, "DryRunOperationException: The request would have succeeded, but the DryRun parameter is set."},
 		{"GetRecords", `{"ShardIterator":"AAAA"}`, "InvalidArgumentException: Invalid ShardIterator."},
 		{"GetRecords", fmt.Sprintf(`{"ShardIterator":%q,"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/other"}`, l.iterator(0, "LATEST")),

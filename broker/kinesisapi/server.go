@@ -28,6 +28,8 @@ type Server struct {
 
 	bodies    *memory.Intakes // requests
 	places    chan struct{}   // one for each request that is worked on
+	waiting   chan struct{}   // one for each that waits for a place
+	placeTime time.Duration   // for which it waits at most
 	pieceTime time.Duration   // for each piece of a body to arrive; see memory.Source
 
 	http     *http.Server
@@ -53,6 +55,10 @@ const (
 	// bytes in each second.
 	bodyGrace = 30 * time.Second
 	bodyRate  = 32 << 10
+	// placeGrace is how long a request waits for a place where aws.max.requests are
+	// under way; placeHurry is how often those of which nothing comes are then closed.
+	placeGrace = 3 * time.Second
+	placeHurry = 250 * time.Millisecond
 	// pingAfter and pingTime find HTTP/2 clients that are gone.
 	pingAfter = time.Minute
 	pingTime  = 15 * time.Second
@@ -79,6 +85,8 @@ func newServer(core *broker.Core, cfg *config.Config, log *zap.Logger) (*Server,
 		core: core, cfg: cfg, log: log, metrics: newMetrics(), handlers: handlers(),
 		auth:      anyone{account: cfg.AWSAccountID},
 		places:    make(chan struct{}, cfg.AWSMaxRequests),
+		waiting:   make(chan struct{}, (cfg.AWSMaxRequests+9)/10),
+		placeTime: placeGrace,
 		pieceTime: bodyGrace,
 	}
 	s.bodies = memory.NewIntakes(cfg.AWSQueuedMaxBytes/2, s.metrics.memoryWaits.Inc)

@@ -61,6 +61,13 @@ func (s *Intakes) For(size int) *Intake {
 	return s.Large
 }
 
+// CutSilent ends the requests of which nothing comes any more.
+func (s *Intakes) CutSilent() {
+	for _, in := range []*Intake{s.Small, s.Usual, s.Large} {
+		in.CutSilent()
+	}
+}
+
 // Used returns how many bytes are taken.
 func (s *Intakes) Used() int64 { return s.Small.Used() + s.Usual.Used() + s.Large.Used() }
 
@@ -152,7 +159,18 @@ func (in *Intake) relieve() {
 	if !in.mayRelieve() {
 		return
 	}
-	for _, a := range in.choose(in.budget.Wanted()) {
+	for _, a := range in.choose(in.budget.Wanted(), in.Haste.Slow.Seconds()) {
+		a.from.Cut()
+	}
+}
+
+// CutSilent ends the requests of which nothing comes any more, for the sake of
+// others that wait for something else than memory.
+func (in *Intake) CutSilent() {
+	if !in.mayRelieve() {
+		return
+	}
+	for _, a := range in.choose(math.MaxInt64, math.MaxFloat64) {
 		a.from.Cut()
 	}
 }
@@ -168,8 +186,9 @@ func (in *Intake) mayRelieve() bool {
 	return true
 }
 
-// choose marks the slowest requests, until together they have the wanted bytes.
-func (in *Intake) choose(wanted int64) (cut []*arrival) {
+// choose marks the slowest requests, until together they have the wanted bytes, of
+// those that need more than so many seconds.
+func (in *Intake) choose(wanted int64, seconds float64) (cut []*arrival) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	now := in.now()
@@ -180,7 +199,7 @@ func (in *Intake) choose(wanted int64) (cut []*arrival) {
 			continue
 		}
 		a.measure(now)
-		if a.left > in.Haste.Slow.Seconds() {
+		if a.left > seconds {
 			slow = append(slow, a)
 		}
 	}

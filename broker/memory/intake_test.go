@@ -90,7 +90,7 @@ func TestSlowestRequestsMakeRoom(t *testing.T) {
 			closed := false
 			tc.come(in.begin(nil, tc.size, mb), func(seconds float64) {
 				now = now.Add(time.Duration(seconds * float64(time.Second)))
-				closed = len(in.choose(mb)) > 0 || closed
+				closed = len(in.choose(mb, in.Haste.Slow.Seconds())) > 0 || closed
 			})
 			if closed != tc.want {
 				t.Errorf("closed: %v", closed)
@@ -116,7 +116,7 @@ func TestNoMoreMakeRoomThanItTakes(t *testing.T) {
 		wanted int64
 		want   []*arrival
 	}{{500, arrivals[:1]}, {500, nil}, {501, arrivals[1:2]}, {1000, nil}, {0, nil}, {5000, arrivals[2:]}, {5000, nil}} {
-		if got := in.choose(step.wanted); !slices.Equal(got, step.want) {
+		if got := in.choose(step.wanted, in.Haste.Slow.Seconds()); !slices.Equal(got, step.want) {
 			t.Errorf("step %d: %d are closed, or others than the slowest; want %d", i, len(got), len(step.want))
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/streamweir/streamweir/integration/awssdk"
 )
 
 // AWS is where the Kinesis API is served, for clients of every language.
@@ -43,31 +45,19 @@ func OnlyOurAWS(t testing.TB, why string) {
 	}
 }
 
-// The credentials of tests: requests need them in form.
-const (
-	AWSRegion = "us-east-1"
-	AWSKey    = "AKIATEST"
-	AWSSecret = "secret"
-)
-
 // AWSEnviron are the variables by which AWS clients of every language find
 // credentials and region.
 func AWSEnviron() []string {
 	return []string{
-		"AWS_ACCESS_KEY_ID=" + AWSKey, "AWS_SECRET_ACCESS_KEY=" + AWSSecret, "AWS_REGION=" + AWSRegion,
-		"AWS_DEFAULT_REGION=" + AWSRegion, "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_ACCESS_KEY_ID=" + awssdk.Key, "AWS_SECRET_ACCESS_KEY=" + awssdk.Secret, "AWS_REGION=" + awssdk.Region,
+		"AWS_DEFAULT_REGION=" + awssdk.Region, "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
 	}
 }
 
 // Kinesis is a client of the Go SDK. Options come last.
 func (a AWS) Kinesis(opts ...func(*kinesis.Options)) *kinesis.Client {
-	return kinesis.New(kinesis.Options{
-		Region: AWSRegion, BaseEndpoint: &a.URL,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: AWSKey, SecretAccessKey: AWSSecret}, nil
-		}),
-	}, opts...)
+	return awssdk.Kinesis(a.URL, opts...)
 }
 
 // Stream creates a stream for the test, waits until it is active, and deletes it

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/streamweir/streamweir/integration/awssdk"
 	"github.com/streamweir/streamweir/integration/harness"
 )
 
@@ -171,10 +172,9 @@ func (s *stream) subscribe(arn, shard string) {
 	consumer := out.Consumer.ConsumerARN
 	waitConsumer(s, s.Client, consumer)
 	want := data(s.read(shard, types.ShardIteratorTypeTrimHorizon, kinesis.GetShardIteratorInput{}))
-	sub, err := s.SubscribeToShard(s.ctx, &kinesis.SubscribeToShardInput{ConsumerARN: consumer, ShardId: &shard,
+	events, err := awssdk.Subscribe(s.ctx, s.Client, &kinesis.SubscribeToShardInput{ConsumerARN: consumer, ShardId: &shard,
 		StartingPosition: &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}})
 	s.ok(err)
-	events := sub.GetStream()
 	defer events.Close()
 	var got []string
 	put := false

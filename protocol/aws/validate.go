@@ -51,9 +51,12 @@ const mostViolations = 10
 
 // Validate returns what AWS answers to an input that breaks its model's
 // constraints, or nil.
-func Validate(in Input) *Error {
+func Validate(in Input) *Error { return Check(in.Validate) }
+
+// Check returns what AWS answers where a check fails, or nil.
+func Check(check func(v *Validator)) *Error {
 	var v Validator
-	in.Validate(&v)
+	check(&v)
 	n := len(v.violations)
 	if n == 0 {
 		return nil

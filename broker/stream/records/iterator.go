@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -95,7 +96,8 @@ var errIterator = errors.New("not a shard iterator of this broker's")
 func (s *sealer) open(text string) (it iterator, err error) {
 	b, err := base64.StdEncoding.Strict().DecodeString(text)
 	head := iteratorPrefix + chacha20poly1305.NonceSizeX
-	if err != nil || len(b) < head {
+	// The decoder passes over line breaks; an iterator is as it was given out.
+	if err != nil || len(b) < head || strings.ContainsAny(text, "\r\n") {
 		return it, errIterator
 	}
 	plain, err := s.aead.Open(b[head:head], b[iteratorPrefix:head], b[head:], b[:iteratorPrefix])

@@ -23,9 +23,11 @@ import (
 // Entry is one record that shall be put.
 type Entry struct {
 	PartitionKey string
+	NoKey        bool // it has no partition key
 	Data         []byte
 	// Hash says which shard takes it: shard.KeyOf(PartitionKey), or what the
-	// client gives in place of that.
+	// client gives in place of that. A stream with the record distribution strategy
+	// AUTO gives its open shards records in turn instead.
 	Hash shard.HashKey
 }
 
@@ -244,8 +246,20 @@ func (p *put) route(t *topic.Topic) error {
 	if t.Stream.Status == topic.Creating {
 		return stream.Errorf(stream.ResourceNotFound, "Stream %s under account %s not found.", t.Name, p.m.streams.Account())
 	}
+	var open []*shard.Shard // those that take records in turn
+	turn := uint64(0)
+	if t.Stream.Distribution == stream.DistributionAuto {
+		open = t.Stream.Lineage.Open()
+		n := uint64(len(p.order))
+		turn = p.m.turn.Add(n) - n
+	}
 	for i, o := range p.order {
-		sh := t.Stream.Lineage.Route(p.entries[o&entryMask].Hash)
+		var sh *shard.Shard
+		if open != nil {
+			sh = open[(turn+uint64(i))%uint64(len(open))]
+		} else {
+			sh = t.Stream.Lineage.Route(p.entries[o&entryMask].Hash)
+		}
 		p.out[o&entryMask] = Outcome{Shard: sh, Offset: -1}
 		p.order[i] = uint64(sh.Index)<<32 | o&entryMask
 	}
@@ -335,7 +349,11 @@ func (p *put) build(gr *group) (*memory.Buffer, error) {
 		if data == nil {
 			data = []byte{} // no data is not null
 		}
-		p.records = append(p.records, kafka.Record{Timestamp: now, Key: p.keys[from:len(p.keys):len(p.keys)], Value: data})
+		key := p.keys[from:len(p.keys):len(p.keys)]
+		if e.NoKey {
+			key = nil
+		}
+		p.records = append(p.records, kafka.Record{Timestamp: now, Key: key, Value: data})
 	}
 	buf := memory.NewBuffer(size)
 	b, err := kafka.BuildBatch(buf.B[:0], kafka.BatchOptions{LeaderEpoch: kafka.NoLeaderEpoch}, p.records...)

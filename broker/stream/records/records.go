@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -57,6 +58,7 @@ type Manager struct {
 	memory     *budget
 	iterators  *sealer
 	sessions   sessions
+	turn       atomic.Uint64 // of the open shards of streams that distribute records
 	// decompressing has a token for each batch that is open, of those compressed.
 	decompressing chan struct{}
 }

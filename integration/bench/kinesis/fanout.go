@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/streamweir/streamweir/integration/awssdk"
 	"github.com/streamweir/streamweir/integration/bench/comparison"
 )
 
@@ -39,26 +39,9 @@ func sdk(addr string) *kinesis.Client {
 	transport := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 2*fanOutPutters, 2*fanOutPutters
 	})
-	return kinesis.New(kinesis.Options{
-		Region:       region,
-		BaseEndpoint: aws.String("http://" + addr),
-		Credentials:  aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil }),
-		HTTPClient:   plainBodies{transport},
-		Retryer:      aws.NopRetryer{},
+	return awssdk.Kinesis("http://"+addr, func(o *kinesis.Options) {
+		o.HTTPClient, o.Retryer = transport, aws.NopRetryer{}
 	})
-}
-
-// plainBodies keeps subscriptions over HTTP/1.1 from ending by chance. The SDK
-// closes a request's body as soon as the response begins; net/http may then still
-// look whether the body has more than its length, and where the body is an
-// io.WriterTo, smithy-go tells it EOF as an error, so that it closes the connection.
-type plainBodies struct{ kinesis.HTTPClient }
-
-func (c plainBodies) Do(req *http.Request) (*http.Response, error) {
-	if req.Body != nil && req.Body != http.NoBody {
-		req.Body = struct{ io.ReadCloser }{req.Body}
-	}
-	return c.HTTPClient.Do(req)
 }
 
 // fanOut puts at a steady rate and consumes all shards through enhanced fan-out,
@@ -170,9 +153,7 @@ func subscribe(ctx context.Context, client *kinesis.Client, arn *string, shard s
 	late := time.AfterFunc(subscribeIn, func() {
 		cancel(fmt.Errorf("aws-sdk-go-v2 got no initial-response of SubscribeToShard within %v", subscribeIn))
 	})
-	// A client of its own: in this version of the SDK, the subscriptions of a client
-	// decode their events into one buffer.
-	out, err := kinesis.New(client.Options()).SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
+	stream, err := awssdk.Subscribe(ctx, client, &kinesis.SubscribeToShardInput{
 		ConsumerARN: arn, ShardId: aws.String(shard),
 		StartingPosition: &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon},
 	})
@@ -183,7 +164,7 @@ func subscribe(ctx context.Context, client *kinesis.Client, arn *string, shard s
 		cancel(err)
 		return nil, err
 	}
-	return out.GetStream(), nil // ctx ends with its parent
+	return stream, nil // ctx ends with its parent
 }
 
 // putSteadily puts so many records a second until the deadline, each from a

@@ -18,11 +18,11 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/streamweir/streamweir/integration/awssdk"
 	"github.com/streamweir/streamweir/integration/bench/comparison"
 )
 
 const (
-	region         = "us-east-1"
 	requestTimeout = 30 * time.Second
 	readBuffer     = 64 << 10
 	maxResponse    = 64 << 20
@@ -30,7 +30,7 @@ const (
 )
 
 // credentials sign every request; no system here knows whose they are.
-var credentials = aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+var credentials = aws.Credentials{AccessKeyID: awssdk.Key, SecretAccessKey: awssdk.Secret}
 
 // format is one of the two wire forms of the API.
 type format struct {
@@ -99,7 +99,7 @@ func signed(addr string, f *format, action string, body []byte) ([]byte, error) 
 	req.Header.Set("Content-Type", f.mime)
 	req.Header.Set("X-Amz-Target", "Kinesis_20131202."+action)
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(context.Background(), credentials, req, hex.EncodeToString(sum[:]), "kinesis", region, time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(context.Background(), credentials, req, hex.EncodeToString(sum[:]), "kinesis", awssdk.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign %s: %w", action, err)
 	}
 	var out bytes.Buffer

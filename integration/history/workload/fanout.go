@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/streamweir/streamweir/integration/awssdk"
 )
 
 // fanout is a follower that has what it reads pushed to it.
@@ -61,15 +63,11 @@ func (p *position) subscribe(ctx context.Context, consumer string) (ended bool) 
 	ctx, cancel := context.WithTimeout(ctx, between(p.rand, time.Second, 20*time.Second))
 	defer cancel()
 	in := &kinesis.SubscribeToShardInput{ConsumerARN: &consumer, ShardId: shardID(p.shard), StartingPosition: p.from()}
-	// A client of its own: in this version of the SDK, the sessions of a client
-	// decode their events into one buffer.
-	api := kinesis.New(p.f.api.Options())
 	start := p.f.r.rec.now()
-	out, err := api.SubscribeToShard(ctx, in)
+	session, err := awssdk.Subscribe(ctx, p.f.api, in)
 	if err != nil {
 		return false
 	}
-	session := out.GetStream()
 	defer session.Close()
 	for {
 		select {

@@ -352,14 +352,16 @@ func (r *round) firstOf(ctx context.Context, api *kinesis.Client, p *position) {
 	for iterator := got.ShardIterator; iterator != nil; {
 		start := r.rec.now()
 		out, err := api.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: iterator})
-		if err != nil {
+		switch {
+		case is[*types.ProvisionedThroughputExceededException](err): // others read the shard too
+		case err != nil:
 			return
-		}
-		if len(out.Records) > 0 {
+		case len(out.Records) > 0:
 			p.first(out.Records, start, since)
 			return
+		default:
+			iterator = out.NextShardIterator
 		}
-		iterator = out.NextShardIterator
 		if !wait(ctx, between(p.rand, 10*time.Millisecond, 100*time.Millisecond)) {
 			return
 		}

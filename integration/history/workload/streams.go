@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/streamweir/streamweir/integration/awssdk"
 	"github.com/streamweir/streamweir/integration/history/checker"
 )
 
@@ -69,11 +70,8 @@ func (r *round) api(h2 bool) (api *kinesis.Client, done func()) {
 	if r.WrapHTTP != nil {
 		sends = r.WrapHTTP(sends)
 	}
-	return kinesis.New(kinesis.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String("http://" + r.sys.aws), Retryer: aws.NopRetryer{}, HTTPClient: &http.Client{Transport: sends},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "history", SecretAccessKey: "history"}, nil
-		}),
+	return awssdk.Kinesis("http://"+r.sys.aws, func(o *kinesis.Options) {
+		o.HTTPClient, o.Retryer = &http.Client{Transport: sends}, aws.NopRetryer{}
 	}), transport.CloseIdleConnections
 }
 

@@ -362,7 +362,6 @@ func (x *PutRecordInput) Validate(v *aws.Validator) {
 	v.String("streamName", x.StreamName, ofStreamName)
 	v.Required("data", x.Data != nil)
 	v.Blob("data", x.Data, ofData)
-	v.Required("partitionKey", x.PartitionKey != nil)
 	v.String("partitionKey", x.PartitionKey, ofPartitionKey)
 	v.String("explicitHashKey", x.ExplicitHashKey, ofHashKey)
 	v.String("sequenceNumberForOrdering", x.SequenceNumberForOrdering, ofSequenceNumber)
@@ -391,7 +390,6 @@ func (x *PutRecordsRequestEntry) Validate(v *aws.Validator) {
 	v.Required("data", x.Data != nil)
 	v.Blob("data", x.Data, ofData)
 	v.String("explicitHashKey", x.ExplicitHashKey, ofHashKey)
-	v.Required("partitionKey", x.PartitionKey != nil)
 	v.String("partitionKey", x.PartitionKey, ofPartitionKey)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"syscall"
 	"time"
@@ -77,10 +78,24 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	return &Client{cfg: cfg, Client: kinesis.NewFromConfig(loaded, func(o *kinesis.Options) {
 		o.BaseEndpoint = &cfg.Endpoint
+		o.HTTPClient = plainBodies{o.HTTPClient}
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(neverThere)}, r.Retryables...)
 		})
 	})}, nil
+}
+
+// plainBodies keeps subscriptions over HTTP/1.1 from ending by chance. The SDK
+// closes a request's body as soon as the response begins; net/http may then still
+// look whether the body has more than its length, and where the body is an
+// io.WriterTo, smithy-go tells it EOF as an error, so that it closes the connection.
+type plainBodies struct{ kinesis.HTTPClient }
+
+func (c plainBodies) Do(req *http.Request) (*http.Response, error) {
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = struct{ io.ReadCloser }{req.Body}
+	}
+	return c.HTTPClient.Do(req)
 }
 
 // neverThere keeps the SDK from trying again where nobody listens: who waits

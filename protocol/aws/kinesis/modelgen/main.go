@@ -39,9 +39,6 @@ func run(modelFile, dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, member := range alsoRequired {
-		m.Shapes[name].Required = append(m.Shapes[name].Required, member)
-	}
 	for _, f := range []struct {
 		name  string
 		write func()
@@ -59,10 +56,6 @@ func run(modelFile, dir string) error {
 	}
 	return nil
 }
-
-// alsoRequired are members that the model leaves open for streams with the record
-// distribution strategy AUTO, and that all others require: this server has no AUTO.
-var alsoRequired = map[string]string{"PutRecordInput": "PartitionKey", "PutRecordsRequestEntry": "PartitionKey"}
 
 // model is the part of a service's model that matters here.
 type model struct {
