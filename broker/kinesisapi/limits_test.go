@@ -293,6 +293,20 @@ func (f *frame) stall(n, size int) <-chan error {
 	return outcomes
 }
 
+// madeRoom wants requests of each protocol served, and stalled ones closed for them.
+func (f *frame) madeRoom(stalled <-chan error) {
+	f.t.Helper()
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		if err := <-start(c, request(f.t, url, "PutRecord", []byte(`{"PartitionKey":"k","Data":"AAAA"}`))); err != nil {
+			f.t.Errorf("%s: %v", protocol, err)
+		}
+	}
+	if err := <-stalled; err == nil {
+		f.t.Error("a body was taken that did not come")
+	}
+}
+
 // awaitUsed returns when the bodies have taken so much memory.
 func (f *frame) awaitUsed(n int64) {
 	for f.bodies.Used() < n {
@@ -334,15 +348,7 @@ func TestAnnouncedBodiesMakeRoom(t *testing.T) {
 		})
 	stalled := f.stall(30, 16<<10)
 	f.awaitUsed(64 << 10)
-	for _, protocol := range protocols {
-		c, url := f.client(protocol)
-		if err := <-start(c, request(t, url, "PutRecord", []byte(`{"PartitionKey":"k","Data":"AAAA"}`))); err != nil {
-			t.Errorf("%s: %v", protocol, err)
-		}
-	}
-	if err := <-stalled; err == nil {
-		t.Error("a body was taken that did not come")
-	}
+	f.madeRoom(stalled)
 	f.stop(0)
 }
 
@@ -355,15 +361,7 @@ func TestStalledBodiesGiveUpTheirPlaces(t *testing.T) {
 	for len(f.places) < places {
 		runtime.Gosched()
 	}
-	for _, protocol := range protocols {
-		c, url := f.client(protocol)
-		if err := <-start(c, request(t, url, "PutRecord", []byte(`{"PartitionKey":"k","Data":"AAAA"}`))); err != nil {
-			t.Errorf("%s: %v", protocol, err)
-		}
-	}
-	if err := <-stalled; err == nil {
-		t.Error("a body was taken that did not come")
-	}
+	f.madeRoom(stalled)
 	f.stop(0)
 }
 

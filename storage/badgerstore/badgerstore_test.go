@@ -26,6 +26,7 @@ func TestConformance(t *testing.T) {
 		{"small", Options{MemtableBytes: 256 << 10, ValueLogFileBytes: 12 << 20, MaxGroupBatches: 7, MaxGroupBytes: 64 << 10, PlacesBytes: 4 << 10}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			storagetest.Run(t, storagetest.Factory{
 				Open: func(t testing.TB, dir string) storage.Store {
 					o := c.opts
