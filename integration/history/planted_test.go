@@ -138,20 +138,39 @@ func system(t *testing.T) *workload.System {
 	return sys
 }
 
-// mustFind makes the history of one round and wants kinds of findings in it, each
-// with a short history that shows it, and a subject that contains on.
+// tries is how many rounds look for a fault, each twice as long as the one before:
+// on a busy machine the first may see too little of it.
+const tries = 3
+
+// mustFind makes the history of a round, or of some, and wants kinds of findings in
+// it, each with a short history that shows it, and a subject that contains on.
 func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, on string, kinds ...checker.Anomaly) {
 	t.Helper()
-	history, err := workload.NewRun(c, sys).Round(t.Context(), n)
-	if err != nil {
-		t.Fatal(err)
+	for try := 1; ; try++ {
+		history, err := workload.NewRun(c, sys).Round(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := checker.Check(history)
+		t.Logf("%s; found %v", inShort(history, found), found.Count)
+		missing := shows(t, found, on, kinds)
+		if len(missing) == 0 {
+			return
+		}
+		if try == tries {
+			t.Fatalf("%v %s was not found", missing, on)
+		}
+		c.Load, n = 2*c.Load, n+100
 	}
-	found := checker.Check(history)
-	t.Logf("%s; found %v", inShort(history, found), found.Count)
+}
+
+// shows prints the first finding of each kind, and returns the kinds that are missing.
+func shows(t *testing.T, found *checker.Findings, on string, kinds []checker.Anomaly) (missing []checker.Anomaly) {
+	t.Helper()
 	for _, kind := range kinds {
 		i := slices.IndexFunc(found.Found, func(f checker.Finding) bool { return f.Kind == kind && strings.Contains(f.On, on) })
 		if i < 0 {
-			t.Errorf("%s %s was not found", kind, on)
+			missing = append(missing, kind)
 			continue
 		}
 		var b bytes.Buffer
@@ -161,4 +180,5 @@ func mustFind(t *testing.T, sys *workload.System, c workload.Config, n int, on s
 			t.Errorf("%s is shown by %d operations", kind, n)
 		}
 	}
+	return missing
 }
