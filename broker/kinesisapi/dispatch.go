@@ -185,9 +185,10 @@ func (s *Server) answer(w http.ResponseWriter, call *Call, status int, out aws.O
 func (s *Server) send(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	setWriteDeadline(w)
+	allow := func() { setWriteDeadline(w, s.writeTime) }
+	allow()
 	w.WriteHeader(status)
-	if err := writePieces(w, body); err != nil {
+	if err := writePieces(w, body, allow); err != nil {
 		s.metrics.brokenResponses.Inc()
 		panic(http.ErrAbortHandler) // the connection is no good any more
 	}
@@ -198,10 +199,11 @@ func (s *Server) send(w http.ResponseWriter, status int, contentType string, bod
 // nothing of a large one does not hold its memory for as long as it may take.
 const writePiece = 256 << 10
 
-// writePieces writes b, of which the client has to read each piece in time.
-func writePieces(w http.ResponseWriter, b []byte) error {
+// writePieces writes b, of which the client has to read each piece in the time that
+// it is allowed.
+func writePieces(w http.ResponseWriter, b []byte, allow func()) error {
 	for piece := range slices.Chunk(b, writePiece) {
-		setWriteDeadline(w)
+		allow()
 		if _, err := w.Write(piece); err != nil {
 			return err
 		}
@@ -209,9 +211,7 @@ func writePieces(w http.ResponseWriter, b []byte) error {
 	return nil
 }
 
-// setWriteDeadline bounds the time that a client takes to read the next piece.
-func setWriteDeadline(w http.ResponseWriter) {
-	const d = bodyGrace + writePiece*time.Second/bodyRate
+func setWriteDeadline(w http.ResponseWriter, d time.Duration) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
 }
 
@@ -225,8 +225,12 @@ func (s *Server) fail(w http.ResponseWriter, call *Call, e *aws.Error) {
 func (s *Server) subscription(w http.ResponseWriter, r *http.Request, call *Call, in aws.Input, h handler) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(s.stopping, cancel)()
 	out := &EventStream{s: s, call: call, w: w, frames: aws.NewEventWriter(call.Codec)}
+	defer out.end()
+	defer context.AfterFunc(s.stopping, func() {
+		cancel()
+		out.hurry()
+	})()
 	err := h.subscribe(s, ctx, call, in, out)
 	switch {
 	case err == nil || out.broken || out.begun && ctx.Err() != nil:

@@ -3,6 +3,8 @@ package kinesisapi
 import (
 	"fmt"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/streamweir/streamweir/protocol/aws"
 )
@@ -15,6 +17,37 @@ type EventStream struct {
 	frames *aws.EventWriter
 	begun  bool
 	broken bool // the client cannot be reached any more
+
+	mu   sync.Mutex
+	over bool // w must not be used any more
+}
+
+// stopTime is how long a client may take to read a piece of an event while the
+// server stops: it goes on where it was with the next subscription.
+const stopTime = time.Second
+
+// hurry is called when the server stops.
+func (e *EventStream) hurry() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.over {
+		setWriteDeadline(e.w, stopTime)
+	}
+}
+
+// end is called before the handler returns.
+func (e *EventStream) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.over = true
+}
+
+// allow gives the client its time to read the next piece.
+func (e *EventStream) allow() {
+	setWriteDeadline(e.w, e.s.writeTime)
+	if e.s.stopping.Err() != nil {
+		e.hurry()
+	}
 }
 
 // Begin tells the client that it is subscribed. Until then, an error that the
@@ -58,7 +91,7 @@ func (e *EventStream) fail(err *aws.Error) {
 // write sends a frame at once, and lets go of it.
 func (e *EventStream) write(frame []byte) error {
 	defer e.frames.Reset()
-	err := writePieces(e.w, frame)
+	err := writePieces(e.w, frame, e.allow)
 	if err == nil {
 		err = http.NewResponseController(e.w).Flush()
 	}

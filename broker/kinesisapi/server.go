@@ -31,6 +31,7 @@ type Server struct {
 	waiting   chan struct{}   // one for each that waits for a place
 	placeTime time.Duration   // for which it waits at most
 	pieceTime time.Duration   // for each piece of a body to arrive; see memory.Source
+	writeTime time.Duration   // for each piece of a response to be read
 
 	http     *http.Server
 	listener *listener
@@ -88,6 +89,7 @@ func newServer(core *broker.Core, cfg *config.Config, log *zap.Logger) (*Server,
 		waiting:   make(chan struct{}, (cfg.AWSMaxRequests+9)/10),
 		placeTime: placeGrace,
 		pieceTime: bodyGrace,
+		writeTime: bodyGrace + writePiece*time.Second/bodyRate,
 	}
 	s.bodies = memory.NewIntakes(cfg.AWSQueuedMaxBytes/2, s.metrics.memoryWaits.Inc)
 	s.ended, s.end = context.WithCancel(context.Background())

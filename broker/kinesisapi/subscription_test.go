@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -179,5 +180,28 @@ func TestSubscriptionsEnd(t *testing.T) {
 	for _, s := range open {
 		<-over
 		s.end()
+	}
+}
+
+// A client that reads nothing of an event does not keep the server from stopping.
+func TestSubscriptionsThatNobodyReadsEndWithTheServer(t *testing.T) {
+	large := strings.Repeat("x", 8<<20)
+	over := make(chan error, 8)
+	f := serve(t, subscribed(func(_ context.Context, _ *Call, out *EventStream) error {
+		for {
+			if err := out.Send(event(large), nil); err != nil {
+				over <- err
+				return err
+			}
+		}
+	}), nil, func(s *Server) { s.writeTime = 24 * time.Hour })
+	for _, protocol := range protocols {
+		subscribe(t, f, protocol).want("event", "initial-response", `{}`)
+	}
+	f.Shutdown(context.Background())
+	for range protocols {
+		if err := <-over; err == nil {
+			t.Error("events were sent that nobody has read")
+		}
 	}
 }
