@@ -60,7 +60,7 @@ func TestAnnouncedRequestsStopNobody(t *testing.T) {
 				binary.BigEndian.PutUint32(raw, 16<<10)
 				b.dial(t).sendAside(raw)
 			}
-			for server.intakes.Small.Used() < min(int64(tc.conns)*(4<<10), 240_000) {
+			for server.intakes.Small.Used() < min(int64(tc.conns)*(4<<10), 120_000) {
 				runtime.Gosched()
 			}
 			if resp := ask[*kmsg.ApiVersionsResponse](b.dial(t), kmsg.NewPtrApiVersionsRequest(), nil); resp.ErrorCode != 0 {

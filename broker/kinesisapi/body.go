@@ -63,7 +63,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, call *Call) bo
 	case size > most:
 		err = memory.ErrTooLarge
 	case size < 0:
-		call.body, err = s.bodies.Usual.ReadAll(b, int(most))
+		call.body, err = s.bodies.For(int(most)+1).ReadAll(b, int(most))
 	default:
 		call.body, err = s.bodies.For(int(size)).Read(b, int(size), 0)
 	}

@@ -49,8 +49,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // takePlace takes one of the places for requests. Where there is none, those whose
-// bodies do not come lose theirs: a few connections could hold all of them for the
-// time that a body has.
+// bodies come slowly lose theirs, by the rule for memory: a few connections could
+// hold all of them for the time that a body has.
 func (s *Server) takePlace(ctx context.Context) bool {
 	select {
 	case s.places <- struct{}{}:
@@ -68,7 +68,7 @@ func (s *Server) takePlace(ctx context.Context) bool {
 	hurry := time.NewTicker(placeHurry)
 	defer hurry.Stop()
 	for {
-		s.bodies.CutSilent()
+		s.bodies.CutSlow()
 		select {
 		case s.places <- struct{}{}:
 			return true

@@ -272,9 +272,17 @@ func TestStalledBodiesMakeRoomForOthers(t *testing.T) {
 	}
 }
 
-// stall begins requests with bodies of size bytes of which nothing comes, and
-// returns where the outcomes will be.
+// stall begins requests with bodies of size bytes of which nothing comes.
 func (f *frame) stall(n, size int) <-chan error {
+	return f.begin(n, size, func() io.ReadCloser {
+		never, _ := io.Pipe()
+		return never
+	})
+}
+
+// begin begins requests with bodies that announce size bytes, and returns where the
+// outcomes will be.
+func (f *frame) begin(n, size int, body func() io.ReadCloser) <-chan error {
 	outcomes := make(chan error, n)
 	var clients []*http.Client
 	var urls []string
@@ -284,9 +292,8 @@ func (f *frame) stall(n, size int) <-chan error {
 	}
 	for i := range n {
 		r := request(f.t, urls[i%len(urls)], "PutRecord", nil)
-		never, end := io.Pipe()
-		f.t.Cleanup(func() { end.Close() })
-		r.ContentLength, r.Body = int64(size), never
+		r.ContentLength, r.Body = int64(size), body()
+		f.t.Cleanup(func() { r.Body.Close() })
 		done := start(clients[i%len(clients)], r)
 		go func() { outcomes <- <-done }()
 	}
@@ -347,7 +354,7 @@ func TestAnnouncedBodiesMakeRoom(t *testing.T) {
 			s.bodies.Small.Haste = memory.Haste{Patience: 50 * time.Millisecond, Silence: 500 * time.Millisecond, Window: time.Hour, Slow: time.Hour}
 		})
 	stalled := f.stall(30, 16<<10)
-	f.awaitUsed(64 << 10)
+	f.awaitUsed(32 << 10)
 	f.madeRoom(stalled)
 	f.stop(0)
 }
@@ -358,12 +365,41 @@ func TestStalledBodiesGiveUpTheirPlaces(t *testing.T) {
 	const places = 12
 	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSMaxRequests = places }, func(s *Server) { s.placeTime = time.Hour })
 	stalled := f.stall(places, 100)
-	for len(f.places) < places {
-		runtime.Gosched()
-	}
+	f.awaitPlaces(places)
 	f.madeRoom(stalled)
 	f.stop(0)
 }
+
+// awaitPlaces returns when all of n places are taken.
+func (f *frame) awaitPlaces(n int) {
+	for len(f.places) < n {
+		runtime.Gosched()
+	}
+}
+
+// TestDrippingBodiesGiveUpTheirPlaces: a byte now and then kept them.
+func TestDrippingBodiesGiveUpTheirPlaces(t *testing.T) {
+	const places = 12
+	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSMaxRequests = places }, func(s *Server) {
+		s.placeTime = time.Hour
+		s.bodies.Usual.Haste = memory.Haste{Patience: time.Millisecond, Silence: time.Hour, Window: 50 * time.Millisecond, Slow: 5 * time.Second}
+	})
+	slow := f.begin(places, 1<<20, func() io.ReadCloser { return drip{time.NewTicker(time.Millisecond)} })
+	f.awaitPlaces(places)
+	f.madeRoom(slow)
+	f.stop(0)
+}
+
+// drip is a body of which a byte comes with each tick.
+type drip struct{ *time.Ticker }
+
+func (d drip) Read(b []byte) (int, error) {
+	<-d.C
+	b[0] = ' '
+	return 1, nil
+}
+
+func (drip) Close() error { return nil }
 
 // TestBodiesWithoutLength are read to their end, within the same limit.
 func TestBodiesWithoutLength(t *testing.T) {

@@ -57,7 +57,7 @@ const (
 	bodyGrace = 30 * time.Second
 	bodyRate  = 32 << 10
 	// placeGrace is how long a request waits for a place where aws.max.requests are
-	// under way; placeHurry is how often those of which nothing comes are then closed.
+	// under way; placeHurry is how often those that come slowly are then closed.
 	placeGrace = 3 * time.Second
 	placeHurry = 250 * time.Millisecond
 	// pingAfter and pingTime find HTTP/2 clients that are gone.

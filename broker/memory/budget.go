@@ -10,10 +10,21 @@ import (
 
 // Budget is a counting semaphore over bytes. Waiters are served in the order
 // in which they came, so that a large request is not starved by small ones.
+//
+// What is taken step by step has a rung for each step. The first rungs may not take
+// all there is: those together up to any one leave something for the next. Whoever
+// holds memory waits only for a higher rung than it has, and of the highest rung
+// there is something left unless somebody has it who waits for nothing; so they never
+// wait for each other for ever.
 type Budget struct {
-	mu      sync.Mutex
-	limit   int64
-	used    int64
+	mu    sync.Mutex
+	rungs []rung
+}
+
+// rung is a step of a budget.
+type rung struct {
+	limit   int64     // of what this rung and those below have taken
+	used    int64     // by this rung
 	waiters list.List // of *Ticket
 	wanted  int64     // bytes that they wait for
 }
@@ -21,22 +32,39 @@ type Budget struct {
 // Ticket is a place in the queue for bytes.
 type Ticket struct {
 	b     *Budget
+	rung  int
 	n     int64
 	ready chan struct{}
 	place *list.Element
 }
 
 // NewBudget returns a budget of limit bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+func NewBudget(limit int64) *Budget { return newLadder(limit, 1) }
+
+// newLadder returns a budget of limit bytes for so many steps, each of which has as
+// much more than the one before it.
+func newLadder(limit int64, steps int) *Budget {
+	b := &Budget{rungs: make([]rung, steps)}
+	for i := range b.rungs {
+		b.rungs[i].limit = limit / int64(steps) * int64(i+1)
+	}
+	b.rungs[steps-1].limit = limit
+	return b
+}
 
 // Ask queues for n bytes. They are taken once the ticket is granted. More than
 // the whole budget is granted when nothing else is in use.
-func (b *Budget) Ask(n int64) *Ticket {
+func (b *Budget) Ask(n int64) *Ticket { return b.ask(0, n) }
+
+// ask queues for n bytes of a rung. More than there can be is granted when nothing
+// of this rung and those above is in use.
+func (b *Budget) ask(rung int, n int64) *Ticket {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := &Ticket{b: b, n: n, ready: make(chan struct{})}
-	t.place = b.waiters.PushBack(t)
-	b.wanted += n
+	t := &Ticket{b: b, rung: rung, n: n, ready: make(chan struct{})}
+	r := &b.rungs[rung]
+	t.place = r.waiters.PushBack(t)
+	r.wanted += n
 	b.grant()
 	return t
 }
@@ -58,61 +86,135 @@ func (t *Ticket) Withdraw() bool {
 }
 
 // TryAcquire takes n bytes if they are free at once.
-func (b *Budget) TryAcquire(n int64) bool {
+func (b *Budget) TryAcquire(n int64) bool { return b.try(0, n) }
+
+func (b *Budget) try(rung int, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.waiters.Len() > 0 || !b.fits(n) {
+	for i := rung; i < len(b.rungs); i++ {
+		if b.rungs[i].waiters.Len() > 0 {
+			return false
+		}
+	}
+	if !b.fits(rung, n) {
 		return false
 	}
-	b.used += n
+	b.rungs[rung].used += n
 	return true
 }
 
 // Release gives n bytes back.
-func (b *Budget) Release(n int64) {
-	if n == 0 {
+func (b *Budget) Release(n int64) { b.release(steps{n}) }
+
+// release gives back what each of the steps has taken.
+func (b *Budget) release(taken steps) {
+	if taken == (steps{}) {
 		return
 	}
 	b.mu.Lock()
-	b.used -= n
-	if b.used < 0 {
-		panic("memory: more was released than taken")
+	for i := range b.rungs {
+		if b.rungs[i].used -= taken[i]; b.rungs[i].used < 0 {
+			panic("memory: more was released than taken")
+		}
 	}
 	b.grant()
 	b.mu.Unlock()
 }
 
 // Used returns how many bytes are taken.
-func (b *Budget) Used() int64 {
+func (b *Budget) Used() (n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.used
+	for i := range b.rungs {
+		n += b.rungs[i].used
+	}
+	return n
 }
 
 // Wanted returns how many bytes are waited for.
 func (b *Budget) Wanted() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.wanted
+	wanted := b.wanted()
+	return wanted.sum()
 }
 
-func (b *Budget) fits(n int64) bool { return b.used+n <= b.limit || b.used == 0 }
+// wanted returns how many bytes are waited for at each rung.
+func (b *Budget) wanted() (n steps) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.rungs {
+		n[i] = b.rungs[i].wanted
+	}
+	return n
+}
 
-func (b *Budget) grant() {
-	for e := b.waiters.Front(); e != nil; e = b.waiters.Front() {
-		t := e.Value.(*Ticket)
-		if !b.fits(t.n) {
-			return
+// fits says whether n more bytes of a rung leave those above it what is theirs.
+func (b *Budget) fits(rung int, n int64) bool {
+	fits := true
+	var used, above int64
+	for i := range b.rungs {
+		r := &b.rungs[i]
+		used += r.used
+		if i >= rung {
+			above += r.used
+			fits = fits && used+n <= r.limit
 		}
-		b.take(t)
-		b.used += t.n
-		close(t.ready)
+	}
+	return fits || above == 0
+}
+
+// grant serves those who wait, the highest rung first: whoever is there gives back
+// the most, and needs nothing from those below. New ones do not overtake them.
+func (b *Budget) grant() {
+	for i := len(b.rungs) - 1; i >= 0; i-- {
+		r := &b.rungs[i]
+		for e := r.waiters.Front(); e != nil; e = r.waiters.Front() {
+			t := e.Value.(*Ticket)
+			if !b.fits(i, t.n) {
+				return
+			}
+			b.take(t)
+			r.used += t.n
+			close(t.ready)
+		}
 	}
 }
 
 // take takes a ticket out of the queue.
 func (b *Budget) take(t *Ticket) {
-	b.waiters.Remove(t.place)
+	r := &b.rungs[t.rung]
+	r.waiters.Remove(t.place)
 	t.place = nil
-	b.wanted -= t.n
+	r.wanted -= t.n
+}
+
+// maxSteps is how many steps a request can need, at four times as much each.
+const maxSteps = 11
+
+// steps are bytes of each step.
+type steps [maxSteps]int64
+
+func (s *steps) sum() (n int64) {
+	for _, step := range s {
+		n += step
+	}
+	return n
+}
+
+func (s *steps) add(t *steps) {
+	for i := range s {
+		s[i] += t[i]
+	}
+}
+
+// serves says whether those who want something at some rung can have it once s is
+// given back: what is above is not theirs.
+func (s *steps) serves(wanted *steps) bool {
+	var free, want int64
+	for i := range s {
+		free += s[i]
+		if want += wanted[i]; wanted[i] > 0 && free < want {
+			return false
+		}
+	}
+	return true
 }

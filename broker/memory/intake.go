@@ -21,12 +21,9 @@ type Intake struct {
 	// Haste may be changed before the first request.
 	Haste Haste
 
-	budget *Budget
-	// overdraft is for one request at a time that goes over the budget: requests
-	// that have begun must not wait for each other for ever.
-	overdraft chan struct{}
-	waits     func()
-	now       func() time.Time
+	budget *Budget // with a rung for each step of a request
+	waits  func()
+	now    func() time.Time
 
 	mu       sync.Mutex
 	arriving map[*arrival]struct{}
@@ -47,7 +44,9 @@ const (
 // for memory.
 func NewIntakes(bytes int64, waits func()) *Intakes {
 	eighth := bytes / 8
-	return &Intakes{NewIntake(eighth, waits), NewIntake(3*eighth, waits), NewIntake(4*eighth, waits)}
+	return &Intakes{
+		NewIntake(eighth, smallRequest, waits), NewIntake(3*eighth, usualRequest, waits), NewIntake(4*eighth, math.MaxInt32, waits),
+	}
 }
 
 // For returns the share that a request of size bytes comes out of.
@@ -61,10 +60,10 @@ func (s *Intakes) For(size int) *Intake {
 	return s.Large
 }
 
-// CutSilent ends the requests of which nothing comes any more.
-func (s *Intakes) CutSilent() {
+// CutSlow ends the requests that arrive slowly.
+func (s *Intakes) CutSlow() {
 	for _, in := range []*Intake{s.Small, s.Usual, s.Large} {
-		in.CutSilent()
+		in.CutSlow()
 	}
 }
 
@@ -95,12 +94,16 @@ var (
 	ErrGone = errors.New("the client went while its request waited for memory")
 )
 
-// NewIntake returns an intake of a budget of bytes. It calls waits when a request
-// has to wait for memory.
-func NewIntake(bytes int64, waits func()) *Intake {
+// NewIntake returns an intake of a budget of bytes for requests of up to largest
+// bytes. It calls waits when a request has to wait for memory.
+func NewIntake(bytes int64, largest int, waits func()) *Intake {
+	steps := 1
+	for step := firstStep; step < largest; step *= 4 {
+		steps++
+	}
 	return &Intake{
 		Haste:  Haste{Patience: time.Second, Silence: time.Second, Window: 2 * time.Second, Slow: 5 * time.Second},
-		budget: NewBudget(bytes), overdraft: make(chan struct{}, 1), waits: waits,
+		budget: newLadder(bytes, steps), waits: waits,
 		now: time.Now, arriving: map[*arrival]struct{}{},
 	}
 }
@@ -108,48 +111,36 @@ func NewIntake(bytes int64, waits func()) *Intake {
 // Used returns how many bytes are taken.
 func (in *Intake) Used() int64 { return in.budget.Used() }
 
-// outcome is that of a wait for memory.
-type outcome struct {
-	ok    bool
-	drawn bool // by the overdraft; nothing was taken from the budget
-}
+// last is the rung of the step that completes a request.
+func (in *Intake) last() int { return len(in.budget.rungs) - 1 }
 
-// await takes n bytes of the budget, waiting for them if it must. Where overdraft
-// is given, having that will do as well. It ends without when gone or cut is closed.
-func (in *Intake) await(n int64, overdraft chan struct{}, gone, cut <-chan struct{}) outcome {
-	if in.budget.TryAcquire(n) {
-		return outcome{ok: true}
+// await takes n bytes of the budget for a step, waiting for them if it must. It ends
+// without when gone or cut is closed.
+func (in *Intake) await(rung int, n int64, gone, cut <-chan struct{}) bool {
+	if in.budget.try(rung, n) {
+		return true
 	}
 	in.waits()
-	ticket := in.budget.Ask(n)
+	ticket := in.budget.ask(rung, n)
 	hurry := time.NewTicker(in.Haste.Patience)
 	defer hurry.Stop()
 	for {
 		select {
 		case <-ticket.Granted():
-			return outcome{ok: true}
-		case overdraft <- struct{}{}:
-			if ticket.Withdraw() {
-				return outcome{ok: true, drawn: true}
-			}
-			<-overdraft // the bytes came at the same moment
-			return outcome{ok: true}
+			return true
 		case <-hurry.C:
 			in.relieve()
+			continue
 		case <-gone:
-			return in.withdraw(ticket, n)
 		case <-cut:
-			return in.withdraw(ticket, n)
 		}
+		if !ticket.Withdraw() {
+			var taken steps
+			taken[rung] = n
+			in.budget.release(taken)
+		}
+		return false
 	}
-}
-
-// withdraw ends a wait for n bytes without them.
-func (in *Intake) withdraw(ticket *Ticket, n int64) outcome {
-	if !ticket.Withdraw() {
-		in.budget.Release(n)
-	}
-	return outcome{}
 }
 
 // relieve ends the slowest requests, as many as it takes to give those who wait for
@@ -159,18 +150,19 @@ func (in *Intake) relieve() {
 	if !in.mayRelieve() {
 		return
 	}
-	for _, a := range in.choose(in.budget.Wanted(), in.Haste.Slow.Seconds()) {
+	wanted := in.budget.wanted()
+	for _, a := range in.choose(&wanted) {
 		a.from.Cut()
 	}
 }
 
-// CutSilent ends the requests of which nothing comes any more, for the sake of
-// others that wait for something else than memory.
-func (in *Intake) CutSilent() {
+// CutSlow ends all slow requests, for the sake of others that wait for something
+// else than memory.
+func (in *Intake) CutSlow() {
 	if !in.mayRelieve() {
 		return
 	}
-	for _, a := range in.choose(math.MaxInt64, math.MaxFloat64) {
+	for _, a := range in.choose(&steps{math.MaxInt64}) {
 		a.from.Cut()
 	}
 }
@@ -186,20 +178,20 @@ func (in *Intake) mayRelieve() bool {
 	return true
 }
 
-// choose marks the slowest requests, until together they have the wanted bytes, of
-// those that need more than so many seconds.
-func (in *Intake) choose(wanted int64, seconds float64) (cut []*arrival) {
+// choose marks the slowest requests, until together they have the wanted bytes.
+func (in *Intake) choose(wanted *steps) (cut []*arrival) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	now := in.now()
 	var slow []*arrival
+	var free steps
 	for a := range in.arriving {
 		if a.cut {
-			wanted -= a.taken // its memory is on the way
+			free.add(&a.taken) // on the way
 			continue
 		}
 		a.measure(now)
-		if a.left > seconds {
+		if a.left > in.Haste.Slow.Seconds() {
 			slow = append(slow, a)
 		}
 	}
@@ -207,10 +199,10 @@ func (in *Intake) choose(wanted int64, seconds float64) (cut []*arrival) {
 		return cmp.Or(cmp.Compare(b.left, a.left), a.last.Compare(b.last), cmp.Compare(a.read, b.read))
 	})
 	for _, a := range slow {
-		if wanted <= 0 {
+		if free.serves(wanted) {
 			break
 		}
-		wanted -= a.taken
+		free.add(&a.taken)
 		a.cut = true
 		if a.waits != nil {
 			close(a.waits)
@@ -228,7 +220,7 @@ type arrival struct {
 
 	// Guarded by in.mu.
 	read  int
-	taken int64
+	taken steps
 	cut   bool
 	waits chan struct{} // while it waits for memory; closed when it is cut
 	piece int           // bytes of the present piece
@@ -242,8 +234,8 @@ type arrival struct {
 	left         float64   // seconds that it still takes, as last measured
 }
 
-// begin notes a request of size bytes of which taken bytes of memory are for.
-func (in *Intake) begin(from Source, size int, taken int64) *arrival {
+// begin notes a request of size bytes that has taken memory.
+func (in *Intake) begin(from Source, size int, taken steps) *arrival {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	now := in.now()
@@ -317,8 +309,8 @@ func (a *arrival) resume() {
 	a.until, a.waits = time.Time{}, nil
 }
 
-func (a *arrival) took(n int64) {
+func (a *arrival) took(rung int, n int64) {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	a.taken += n
+	a.taken[rung] += n
 }

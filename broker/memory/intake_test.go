@@ -85,12 +85,12 @@ func TestSlowestRequestsMakeRoom(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := NewIntake(mb, func() {})
+			in := NewIntake(mb, 100*mb, func() {})
 			in.now = func() time.Time { return now }
 			closed := false
-			tc.come(in.begin(nil, tc.size, mb), func(seconds float64) {
+			tc.come(in.begin(nil, tc.size, steps{mb}), func(seconds float64) {
 				now = now.Add(time.Duration(seconds * float64(time.Second)))
-				closed = len(in.choose(mb, in.Haste.Slow.Seconds())) > 0 || closed
+				closed = len(in.choose(&steps{mb})) > 0 || closed
 			})
 			if closed != tc.want {
 				t.Errorf("closed: %v", closed)
@@ -100,23 +100,27 @@ func TestSlowestRequestsMakeRoom(t *testing.T) {
 }
 
 // No more are closed than it takes, the slowest first, and those that are on
-// their way out count.
+// their way out count. What they give back must be of the step that is waited for,
+// or of one before it.
 func TestNoMoreMakeRoomThanItTakes(t *testing.T) {
-	in := NewIntake(1000, func() {})
+	in := NewIntake(1000, 5000, func() {})
 	now := time.Unix(1000, 0)
 	in.now = func() time.Time { return now }
 	var arrivals []*arrival
-	for i := range 3 {
-		a := in.begin(nil, 5000, 500)
+	for i := range 5 {
+		a := in.begin(nil, 5000, steps{300, 200})
 		a.arrived(i) // the first is the slowest
 		arrivals = append(arrivals, a)
 	}
 	now = now.Add(2 * time.Second)
 	for i, step := range []struct {
-		wanted int64
+		wanted steps
 		want   []*arrival
-	}{{500, arrivals[:1]}, {500, nil}, {501, arrivals[1:2]}, {1000, nil}, {0, nil}, {5000, arrivals[2:]}, {5000, nil}} {
-		if got := in.choose(step.wanted, in.Haste.Slow.Seconds()); !slices.Equal(got, step.want) {
+	}{
+		{steps{0, 500}, arrivals[:1]}, {steps{0, 500}, nil}, {steps{0, 501}, arrivals[1:2]}, {steps{600, 400}, nil}, {steps{}, nil},
+		{steps{601}, arrivals[2:3]}, {steps{0, 0, 1500}, nil}, {steps{0, 0, 1501}, arrivals[3:4]}, {steps{5000}, arrivals[4:]}, {steps{5000}, nil},
+	} {
+		if got := in.choose(&step.wanted); !slices.Equal(got, step.want) {
 			t.Errorf("step %d: %d are closed, or others than the slowest; want %d", i, len(got), len(step.want))
 		}
 	}
@@ -148,7 +152,7 @@ func TestRequestsAreReadWhole(t *testing.T) {
 		for how, open := range map[string]func(io.Reader) io.Reader{
 			"at once": func(r io.Reader) io.Reader { return r }, "in halves": iotest.HalfReader, "with the end": iotest.DataErrReader,
 		} {
-			in := NewIntake(2*most, func() {})
+			in := NewIntake(2*most, most+1, func() {})
 			for name, read := range map[string]func(*source) (Request, error){
 				"of a known size":    func(s *source) (Request, error) { return in.Read(s, size, 0) },
 				"that is here":       func(s *source) (Request, error) { return in.Read(s, size, size) },
@@ -177,7 +181,7 @@ func TestRequestsThatDoNotArrive(t *testing.T) {
 	broken := errors.New("broken")
 	closed := make(chan struct{})
 	close(closed)
-	in := NewIntake(1000, func() {})
+	in := NewIntake(1000, 1000, func() {})
 	for name, c := range map[string]struct {
 		read func() (Request, error)
 		want error
@@ -217,6 +221,31 @@ func newStalled(have int) *stalled {
 }
 
 func (s *stalled) Cut() { close(s.cut) }
+
+// silent says whether it waits for a byte.
+func (s *stalled) silent() bool {
+	select {
+	case <-s.cut:
+		return false
+	default:
+	}
+	select {
+	case <-s.waits:
+		return true
+	default:
+		return false
+	}
+}
+
+// end cuts it unless it has been.
+func (s *stalled) end() {
+	select {
+	case <-s.cut:
+	default:
+		s.Cut()
+	}
+}
+
 func (s *stalled) Read(b []byte) (int, error) {
 	if n := min(len(b), s.have); n > 0 {
 		s.have -= n
@@ -234,7 +263,7 @@ func TestAnnouncedRequestsTakeNoMoreThanTheirFirstStep(t *testing.T) {
 		size, came int
 		want       int64
 	}{{16 << 10, 0, 4 << 10}, {100, 0, 100}, {16 << 20, 0, 4 << 10}, {16 << 20, 4 << 10, 16 << 10}, {16 << 20, 100 << 10, 256 << 10}} {
-		in := NewIntake(1<<30, func() {})
+		in := NewIntake(1<<30, 1<<30, func() {})
 		s := newStalled(tc.came)
 		ended := make(chan error)
 		go func() {
@@ -258,7 +287,7 @@ func TestAnnouncedRequestsTakeNoMoreThanTheirFirstStep(t *testing.T) {
 func TestStalledRequestsMakeRoomAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Unix(1000, 0)
-	in := NewIntake(10*firstStep, func() {})
+	in := NewIntake(20*firstStep, 4*firstStep, func() {}) // half of it for first steps
 	in.now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	in.Haste.Patience = time.Hour // the test says when
 	ended := make(chan error)
@@ -308,9 +337,7 @@ func TestStalledRequestsMakeRoomAtOnce(t *testing.T) {
 		<-s.waits // it has its turn
 	}
 	for _, s := range append(first, behind...) {
-		select {
-		case <-s.cut:
-		default:
+		if s.silent() {
 			s.Cut()
 			<-ended
 		}
@@ -330,10 +357,9 @@ func awaitWanted(in *Intake, n int64) {
 // A request that waits for its next step ends when it is cut, although its source
 // is not read meanwhile: cutting a stream does not end the others of its connection.
 func TestCutWhileItWaitsForMemory(t *testing.T) {
-	in := NewIntake(2*firstStep, func() {})
+	in := NewIntake(4*firstStep, 4*firstStep, func() {})
 	in.Haste.Patience = time.Hour
-	in.overdraft <- struct{}{}
-	if !in.budget.TryAcquire(firstStep) {
+	if !in.budget.try(1, 2*firstStep) {
 		t.Fatal("no memory")
 	}
 	s := newStalled(firstStep)
@@ -345,7 +371,7 @@ func TestCutWhileItWaitsForMemory(t *testing.T) {
 	awaitWanted(in, 3*firstStep)
 	in.Haste.Silence = 0 // from now on it is slow
 	in.relieve()
-	if err := <-ended; !errors.Is(err, ErrTooSlow) || in.Used() != firstStep {
+	if err := <-ended; !errors.Is(err, ErrTooSlow) || in.Used() != 2*firstStep {
 		t.Errorf("%v, %d bytes are taken", err, in.Used())
 	}
 }

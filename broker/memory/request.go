@@ -35,8 +35,8 @@ type Request struct {
 	Buf   *Buffer
 	in    *Intake
 	from  Source
-	taken int64
-	drawn bool // it has the intake's overdraft
+	step  int // the last one that was taken
+	taken steps
 }
 
 // Read takes a request of size bytes. One that is here, as ready says, is read at
@@ -93,11 +93,11 @@ func NotWhole(size int, err error) error {
 // first takes memory for the beginning of a request.
 func (in *Intake) first(from Source, have int) (Request, error) {
 	q := Request{in: in, from: from}
-	if !in.await(int64(have), nil, from.Gone(), nil).ok {
+	if !in.await(0, int64(have), from.Gone(), nil) {
 		return q, ErrGone
 	}
-	q.taken = int64(have)
-	from.Took(q.taken)
+	q.taken[0] = int64(have)
+	from.Took(int64(have))
 	q.Buf = NewBuffer(have)
 	return q, nil
 }
@@ -131,6 +131,9 @@ func (q *Request) pieces(a *arrival) (read int, err error) {
 			continue
 		}
 		next := min(a.size, 4*read)
+		if q.step++; next == a.size {
+			q.step = q.in.last()
+		}
 		if !q.extend(a, int64(next-read)) {
 			return read, ErrGone
 		}
@@ -142,30 +145,18 @@ func (q *Request) pieces(a *arrival) (read int, err error) {
 
 // extend takes n more bytes for a request that has begun.
 func (q *Request) extend(a *arrival, n int64) bool {
-	if q.drawn {
-		return true
+	if !q.in.budget.try(q.step, n) {
+		cut := a.pause()
+		ok := q.in.await(q.step, n, q.from.Gone(), cut)
+		a.resume()
+		if !ok {
+			return false
+		}
 	}
-	if q.in.budget.TryAcquire(n) {
-		q.took(a, n)
-		return true
-	}
-	cut := a.pause()
-	g := q.in.await(n, q.in.overdraft, q.from.Gone(), cut)
-	a.resume()
-	if !g.ok {
-		return false
-	}
-	if q.drawn = g.drawn; !q.drawn {
-		q.took(a, n)
-	}
-	return true
-}
-
-// took notes n more bytes that the request has taken.
-func (q *Request) took(a *arrival, n int64) {
-	q.taken += n
+	q.taken[q.step] = n
 	q.from.Took(n)
-	a.took(n)
+	a.took(q.step, n)
+	return true
 }
 
 // grow puts a longer buffer in the place of the request's own.
@@ -183,9 +174,6 @@ func (q *Request) Release() {
 	}
 	q.Buf.Release()
 	q.Buf = nil
-	q.in.budget.Release(q.taken)
-	if q.drawn {
-		<-q.in.overdraft
-	}
-	q.from.Took(-q.taken)
+	q.in.budget.release(q.taken)
+	q.from.Took(-q.taken.sum())
 }
