@@ -101,6 +101,7 @@ func (c *conn) abandon() {
 	c.calls = nil
 	c.mu.Unlock()
 	for _, k := range calls {
+		k.made()
 		k.hurry()
 	}
 }
@@ -283,7 +284,14 @@ func (c *conn) begin(f memory.Request) error {
 		c: c, frame: f, key: h.Key, version: h.Version, correlation: h.CorrelationID,
 		clientID: c.clientName(h.ClientID), req: req, start: time.Now(),
 	}
+	if mayBeLarge(req) {
+		if k.making = c.s.answers.enter(c); !k.making {
+			f.Release()
+			return net.ErrClosed
+		}
+	}
 	if !c.push(k) {
+		k.made()
 		return net.ErrClosed
 	}
 	handlers[h.Key](c.s, k)
