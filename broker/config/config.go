@@ -41,6 +41,7 @@ type Config struct {
 	MessageMaxBytes              int32  `config:"message.max.bytes"`
 	SocketRequestMaxBytes        int32  `config:"socket.request.max.bytes"`
 	QueuedMaxRequestBytes        int64  `config:"queued.max.request.bytes"`
+	QueuedMaxResponseBytes       int64  `config:"queued.max.response.bytes"`
 	MaxConnections               int32  `config:"max.connections"`
 	MaxConnectionsPerIP          int32  `config:"max.connections.per.ip"`
 	MaxConnectionsPerIPOverrides string `config:"max.connections.per.ip.overrides"`

@@ -44,6 +44,8 @@ func serverKeys() []Key {
 			Doc: "The largest request accepted. A connection that announces a larger one is closed."},
 		{Name: "queued.max.request.bytes", Type: Long, Default: "268435456", Unit: "bytes", Check: AtLeast(mib),
 			Doc: "Memory for the requests of all connections together. When it is used up, reading from connections waits, and after a second the connections whose requests arrive slowest are closed. An eighth of it is for requests of up to 16 KiB, a half for those above 2 MiB. At least socket.request.max.bytes."},
+		{Name: "queued.max.response.bytes", Type: Long, Default: "134217728", Unit: "bytes", Check: AtLeast(mib), Ours: true,
+			Doc: "Memory for responses of more than 64 KiB that clients have not read yet, all connections together; those of Fetch are not held in memory and do not count. When it is used up, such responses wait, and the connections that do not read theirs are closed: silent for a second, or more than 5 seconds from the end at their rate. A single response may be larger."},
 		{Name: "max.connections", Type: Int, Default: "10000", Check: Between(0, maxInt), Update: ClusterWide,
 			Doc: "The most connections at a time. Further ones are closed at once."},
 		{Name: "max.connections.per.ip", Type: Int, Default: "2147483647", Check: Between(0, maxInt), Update: ClusterWide,

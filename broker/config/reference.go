@@ -61,8 +61,8 @@ const referenceHead = `# Configuration
 <!-- Written by go generate ./broker/config; change the tables there. -->
 
 Settings come from a YAML file (` + "`--config FILE`" + `), from the environment and from
-` + "`--set KEY=VALUE`" + `; later ones win in this order. ` + "`--data-dir`, `--kafka-addr` and `--admin-addr`" + ` stand for
-` + "`data.dir`, `listeners` and `admin.listener`" + `; giving one of these both ways is an error. Names are those of Apache Kafka
+` + "`--set KEY=VALUE`" + `; later ones win in this order. ` + "`--data-dir`, `--kafka-addr`, `--aws-addr` and `--admin-addr`" + ` stand for
+` + "`data.dir`, `listeners`, `aws.addr` and `admin.listener`" + `; giving one of these both ways is an error. Names are those of Apache Kafka
 wherever it has the setting. In the file, each setting stands on a line of its own under
 its full name; lists are YAML lists or comma-separated:
 

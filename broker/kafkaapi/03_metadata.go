@@ -44,12 +44,21 @@ func (s *Server) metadata(k *call) {
 	}
 	seen := map[string]bool{}
 	for i := range req.Topics {
-		rt := s.lookUp(&req.Topics[i], req)
+		want := &req.Topics[i]
+		asked := string(want.TopicID[:])
+		if want.Topic != nil {
+			asked = *want.Topic
+		}
+		if seen[asked] {
+			continue
+		}
+		seen[asked] = true
+		rt := s.lookUp(want, req)
 		id := string(rt.TopicID[:])
 		if rt.Topic != nil {
 			id = *rt.Topic
 		}
-		if !seen[id] {
+		if id == asked || !seen[id] {
 			seen[id] = true
 			resp.Topics = append(resp.Topics, rt)
 		}

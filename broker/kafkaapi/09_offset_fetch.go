@@ -1,6 +1,7 @@
 package kafkaapi
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -29,7 +30,7 @@ type offsetFetch struct {
 
 func (s *Server) offsetFetch(k *call) {
 	req := k.req.(*kmsg.OffsetFetchRequest)
-	groups := req.Groups
+	groups := unique(req.Groups, func(g kmsg.OffsetFetchRequestGroup) string { return g.Group })
 	answer := func(out []kmsg.OffsetFetchResponseGroup) {
 		resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 		resp.Groups = out
@@ -57,6 +58,7 @@ func (op *offsetFetch) one() {
 
 func (s *Server) fetchGroup(op *offsetFetch, g *kmsg.OffsetFetchRequestGroup, requireStable bool, out *kmsg.OffsetFetchResponseGroup) {
 	byID := op.k.version >= fetchesByID
+	onePerPartition(g)
 	var unknown []kmsg.OffsetFetchResponseGroupTopic
 	if byID && g.Topics != nil {
 		unknown = s.nameTopics(g)
@@ -72,6 +74,26 @@ func (s *Server) fetchGroup(op *offsetFetch, g *kmsg.OffsetFetchRequestGroup, re
 		}
 		op.one()
 	})
+}
+
+// onePerPartition takes out partitions that are asked for again: each has up to 4 KB
+// of metadata in the answer.
+func onePerPartition(g *kmsg.OffsetFetchRequestGroup) {
+	type place struct {
+		topic string
+		id    [16]byte
+		index int32
+	}
+	seen := map[place]bool{}
+	for i := range g.Topics {
+		t := &g.Topics[i]
+		t.Partitions = slices.DeleteFunc(t.Partitions, func(index int32) bool {
+			at := place{t.Topic, t.TopicID, index}
+			again := seen[at]
+			seen[at] = true
+			return again
+		})
+	}
 }
 
 // nameTopics gives each topic of the request its name, takes out those that do

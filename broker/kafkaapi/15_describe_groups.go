@@ -10,6 +10,7 @@ const groupOperations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 
 func (s *Server) describeGroups(k *call) {
 	req := k.req.(*kmsg.DescribeGroupsRequest)
+	req.Groups = unique(req.Groups, itself)
 	resp := s.core.Groups.DescribeGroups(req)
 	if req.IncludeAuthorizedOperations {
 		for i := range resp.Groups {

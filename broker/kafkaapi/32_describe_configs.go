@@ -11,10 +11,10 @@ import (
 // the defaults of all brokers by the empty name. No names, or an empty list of
 // them, asks for all configs; a name that there is not is passed over.
 
-// maxDescribedConfigs bounds the entries of one response: a small request could
-// ask for the same hundreds of configs again and again. It is enough for all
-// configs of as many topics as there can be by default.
-const maxDescribedConfigs = 1 << 20 // about 100 MB at most
+// maxDescribedConfigs bounds the entries of one response, each of which is some
+// hundred bytes in memory, while a small request can ask for the same ones again and
+// again. It is enough for all configs of 3,800 topics.
+const maxDescribedConfigs = 1 << 17
 
 func (s *Server) describeConfigs(k *call) {
 	req := k.req.(*kmsg.DescribeConfigsRequest)

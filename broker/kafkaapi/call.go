@@ -21,6 +21,7 @@ type call struct {
 	req         kmsg.Request
 	frame       memory.Request
 	start       time.Time
+	making      bool // it has a place among the large answers that are made
 
 	mu      sync.Mutex
 	waiting func() // ends a wait early: the connection or the server ends
@@ -76,6 +77,14 @@ func (k *call) finish() {
 		c.work.Signal()
 	}
 	c.mu.Unlock()
+}
+
+// made gives up the place for making a large answer.
+func (k *call) made() {
+	if k.making {
+		k.making = false
+		k.c.s.answers.leave()
+	}
 }
 
 // wait sets what ends the call's wait early. It reports false where the

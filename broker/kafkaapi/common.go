@@ -2,6 +2,7 @@ package kafkaapi
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -73,3 +74,16 @@ func errorMessage(err error) *string {
 		return kmsg.StringPtr(err.Error())
 	}
 }
+
+// unique takes out of a list what is in it already: a client is answered once,
+// however often it asks for the same.
+func unique[T any, K comparable](list []T, key func(T) K) []T {
+	seen := make(map[K]struct{}, min(len(list), 1<<10))
+	return slices.DeleteFunc(list, func(v T) bool {
+		_, again := seen[key(v)]
+		seen[key(v)] = struct{}{}
+		return again
+	})
+}
+
+func itself(s string) string { return s }

@@ -101,6 +101,7 @@ func (c *conn) abandon() {
 	c.calls = nil
 	c.mu.Unlock()
 	for _, k := range calls {
+		k.made()
 		k.hurry()
 	}
 }
@@ -176,7 +177,7 @@ func (c *conn) next(in *incoming) error {
 		return err
 	}
 	if size <= 0 || size > c.s.cfg.SocketRequestMaxBytes {
-		return fmt.Errorf("a request of %d bytes was announced; socket.request.max.bytes is %d", size, c.s.cfg.SocketRequestMaxBytes)
+		return fmt.Errorf("a request of %d bytes was announced%s; socket.request.max.bytes is %d", size, otherProtocol(size), c.s.cfg.SocketRequestMaxBytes)
 	}
 	key, err := c.nextKey(br, int(size))
 	if err != nil {
@@ -191,6 +192,18 @@ func (c *conn) next(in *incoming) error {
 	}
 	c.s.metrics.bytesIn.Add(float64(size) + 4)
 	return c.begin(f)
+}
+
+// otherProtocol says what begins with the bytes of size, where that is not a request
+// of Kafka's.
+func otherProtocol(size int32) string {
+	switch b := binary.BigEndian.AppendUint32(nil, uint32(size)); {
+	case slices.Contains([]string{"GET ", "POST", "PUT ", "HEAD", "OPTI", "DELE", "PRI "}, string(b)):
+		return ", which is how HTTP begins: this is the Kafka port"
+	case b[0] == 0x16 && b[1] == 3:
+		return ", which is how TLS begins: this listener is PLAINTEXT"
+	}
+	return ""
 }
 
 // nextKey looks at the API key of the request that follows: whether there is room
@@ -283,7 +296,14 @@ func (c *conn) begin(f memory.Request) error {
 		c: c, frame: f, key: h.Key, version: h.Version, correlation: h.CorrelationID,
 		clientID: c.clientName(h.ClientID), req: req, start: time.Now(),
 	}
+	if mayBeLarge(req) {
+		if k.making = c.s.answers.enter(c); !k.making {
+			f.Release()
+			return net.ErrClosed
+		}
+	}
 	if !c.push(k) {
+		k.made()
 		return net.ErrClosed
 	}
 	handlers[h.Key](c.s, k)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -185,5 +186,14 @@ func TestClientsThatLeaveInTheMiddle(t *testing.T) {
 	wg.Wait()
 	if resp := ask[*kmsg.MetadataResponse](b.dial(t), kmsg.NewPtrMetadataRequest(), nil); len(resp.Brokers) != 1 {
 		t.Fatalf("%+v", resp)
+	}
+}
+
+func TestOtherProtocolsAreNamed(t *testing.T) {
+	for first, want := range map[string]string{"POST": "HTTP", "GET ": "HTTP", "\x16\x03\x01\x02": "TLS", "\x7f\xff\xff\xff": ""} {
+		got := otherProtocol(int32(binary.BigEndian.Uint32([]byte(first))))
+		if (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%q: %q", first, got)
+		}
 	}
 }

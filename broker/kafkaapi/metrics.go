@@ -15,6 +15,8 @@ type metrics struct {
 	panics         prometheus.Counter
 	memoryWaits    prometheus.Counter
 	slowRequests   prometheus.Counter
+	answerWaits    prometheus.Counter
+	slowReaders    prometheus.Counter
 	bytesIn        prometheus.Counter
 	bytesOut       prometheus.Counter
 	// byKey holds what each API key takes, found without a look-up.
@@ -33,6 +35,8 @@ func newMetrics() *metrics {
 		panics:         counter("handler_panics_total", "Connections closed because a handler failed: bugs of the server."),
 		memoryWaits:    counter("memory_waits_total", "Waits of requests for memory (queued.max.request.bytes)."),
 		slowRequests:   counter("slow_requests_closed_total", "Connections closed because their request arrived too slowly while others waited for memory."),
+		answerWaits:    counter("response_memory_waits_total", "Waits of responses for memory (queued.max.response.bytes)."),
+		slowReaders:    counter("slow_readers_closed_total", "Connections closed because they did not read a response while others waited for memory."),
 		bytesIn:        counter("received_bytes_total", "Bytes of requests."),
 		bytesOut:       counter("sent_bytes_total", "Bytes of responses."),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{

@@ -34,6 +34,7 @@ type Server struct {
 	// what clients send by default, mostly produce requests, and one for the rest.
 	intakes *memory.Intakes
 
+	answers  *answers
 	sessions *sessions
 
 	// verify asks the transaction coordinator whether a partition is part of a
@@ -73,6 +74,7 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 	s := &Server{
 		core: core, cfg: cfg, log: log, metrics: m,
 		intakes:  memory.NewIntakes(cfg.QueuedMaxRequestBytes, m.memoryWaits.Inc),
+		answers:  newAnswers(cfg.QueuedMaxResponseBytes),
 		sessions: newSessions(int(cfg.FetchSessionCacheSlots)),
 		conns:    map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,
 		stopping: make(chan struct{}), empty: make(chan struct{}),

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -23,6 +24,8 @@ const (
 	// see partition.Reader). It fits into a processor's own cache between the
 	// reading and the sending.
 	chunk = 512 << 10
+	// sendPiece is how much of an answer is sent at a time.
+	sendPiece = 256 << 10
 	// keepOut is the largest encoding buffer that a connection keeps.
 	keepOut = 64 << 10
 )
@@ -40,8 +43,9 @@ func (c *conn) write() {
 		}
 		err := c.send(w, k)
 		if err == nil && (w.bytes() >= flushAt || !smallAnswer[k.key]) {
-			err = w.flush()
+			err = c.flush(w, k)
 		}
+		k.made()
 		c.sent()
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) && !isReset(err) {
@@ -50,6 +54,21 @@ func (c *conn) write() {
 			return
 		}
 	}
+}
+
+// flush sends what is in w. A large answer needs memory until it is sent.
+func (c *conn) flush(w *vector, k *call) error {
+	if k.stream == nil && len(w.out) > flushAt {
+		if w.held = c.s.answers.hold(c, len(w.out)); w.held == nil {
+			return net.ErrClosed
+		}
+		defer func() {
+			w.held.end()
+			w.held = nil
+		}()
+		k.made()
+	}
+	return w.flush()
 }
 
 // first waits until the oldest request has its response, and returns it. Before
@@ -125,6 +144,7 @@ type vector struct {
 	cuts []piece // what goes between the bytes of out
 	lent int
 	open []*partition.Reader
+	held *sending // the memory of out, where that is large
 }
 
 // piece is bytes that belong at out[at:].
@@ -154,12 +174,10 @@ func (w *vector) flush() error {
 	if w.bytes() == 0 {
 		return nil
 	}
-	w.c.setWriteDeadline()
 	if len(w.cuts) == 0 {
-		_, err := w.c.nc.Write(w.out)
-		w.c.s.metrics.bytesOut.Add(float64(len(w.out)))
-		return err
+		return w.pieces()
 	}
+	w.c.setWriteDeadline()
 	bufs := make(net.Buffers, 0, 2*len(w.cuts)+1)
 	at := 0
 	for _, p := range w.cuts {
@@ -175,6 +193,22 @@ func (w *vector) flush() error {
 	n, err := bufs.WriteTo(w.c.nc)
 	w.c.s.metrics.bytesOut.Add(float64(n))
 	return err
+}
+
+// pieces sends out, and notes how the client takes it where that matters.
+func (w *vector) pieces() error {
+	for piece := range slices.Chunk(w.out, sendPiece) {
+		w.c.setWriteDeadline()
+		n, err := w.c.nc.Write(piece)
+		w.c.s.metrics.bytesOut.Add(float64(n))
+		if err != nil {
+			return err
+		}
+		if w.held != nil {
+			w.held.wrote(n)
+		}
+	}
+	return nil
 }
 
 // setWriteDeadline gives the client its time to take what is sent next.

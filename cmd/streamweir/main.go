@@ -1,5 +1,5 @@
-// Command streamweir is the one binary: the broker, and the commands to work
-// with it or with any other Kafka cluster.
+// Command streamweir is the one binary: the server, and the commands to work
+// with it, with any other Kafka cluster or with another endpoint of Kinesis.
 package main
 
 import (
@@ -21,7 +21,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1   // the command, or a part of it, failed
 	exitUsage       = 2   // the command line is wrong; nothing was done
-	exitUnreachable = 3   // no broker answered
+	exitUnreachable = 3   // no broker, or no server of the Kinesis API, answered
 	exitInterrupted = 130 // ended by a signal before everything was done
 )
 
@@ -44,12 +44,17 @@ func commands() []*cobra.Command {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "streamweir",
-		Short:         "A Kafka broker on Badger, and the commands to work with it",
-		Long:          "Streamweir speaks the Kafka protocol over a durable log. The commands work with any Kafka cluster.",
+		Use:   "streamweir",
+		Short: "A streaming server for Kafka and Kinesis clients, and the commands to work with it",
+		Long: `Streamweir speaks the Kafka protocol and the Kinesis API over one durable log.
+
+The commands topic, produce, consume and group work with any Kafka cluster, stream
+with any endpoint of the Kinesis API.`,
+		Version:       buildInfo().line(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{command: cmd.CommandPath(), err: err}
 	})

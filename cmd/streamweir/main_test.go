@@ -5,6 +5,8 @@ import (
 	"context"
 	"flag"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -124,6 +126,15 @@ func TestUnreachableBroker(t *testing.T) {
 	}
 }
 
+// TestNoBrokerThere: an answer of something else ended with status 1.
+func TestNoBrokerThere(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	f := &fake{t: t, addr: server.Listener.Addr().String()}
+	f.fails(exitUnreachable, "cannot reach a broker at "+f.addr+": ", "topic", "list")
+	f.fails(exitUnreachable, "is your broker port correct?", "topic", "list")
+}
+
 func TestWrongUsage(t *testing.T) {
 	f := &fake{t: t, addr: "127.0.0.1:1"} // none of these gets so far
 	for _, c := range []struct {
@@ -182,6 +193,10 @@ func TestWrongUsageWithoutACluster(t *testing.T) {
 		{"not of the form NAME://HOST:PORT", []string{"serve", "--kafka-addr", "nonsense"}},
 		{"admin.listener", []string{"serve", "--admin-addr", "nonsense"}},
 		{"no argument is expected", []string{"serve", "extra"}},
+		{`"5h" is not between 24 and 8760 hours`, []string{"stream", "create", "s", "--retention", "5h"}},
+		{`"400d" is not between 24 and 8760 hours`, []string{"stream", "create", "s", "--retention", "400d"}},
+		{`"36h30m" is not a number of whole hours`, []string{"stream", "create", "s", "--retention", "36h30m"}},
+		{"is not of the form http://HOST:PORT/metrics", []string{"stream", "describe", "s", "--metrics-url", "127.0.0.1:9644"}},
 	} {
 		var errs bytes.Buffer
 		status := run(context.Background(), c.line, strings.NewReader(""), io.Discard, &errs)
@@ -198,6 +213,11 @@ func TestVersion(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), `"platform"`) {
 		t.Errorf("no platform in %s", out.String())
+	}
+	command, flag := new(bytes.Buffer), new(bytes.Buffer)
+	status := run(context.Background(), []string{"version"}, nil, command, io.Discard)
+	if s := run(context.Background(), []string{"--version"}, nil, flag, io.Discard); s != exitOK || status != exitOK || flag.String() != command.String() {
+		t.Errorf("--version: status %d, %q; version: status %d, %q", s, flag, status, command)
 	}
 }
 

@@ -112,6 +112,57 @@ func TestTrimOfACompactedTopicIsRefusedInTheDryRun(t *testing.T) {
 	}
 }
 
+// TestTrimOfAStreamIsRefusedInTheDryRun: it said that the records were deleted, as
+// no config tells that a broker keeps them.
+func TestTrimOfAStreamIsRefusedInTheDryRun(t *testing.T) {
+	f := startFake(t)
+	f.ok("", "topic", "create", "s", "-p", "2")
+	f.ok("a\nb\n", "produce", "s", "-q", "-p", "0")
+	refuse := true
+	f.ControlKey(int16(kmsg.DeleteRecords), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		req := kreq.(*kmsg.DeleteRecordsRequest)
+		resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
+		for _, rt := range req.Topics {
+			st := kmsg.NewDeleteRecordsResponseTopic()
+			st.Topic = rt.Topic
+			for _, rp := range rt.Partitions {
+				sp := kmsg.NewDeleteRecordsResponseTopicPartition()
+				sp.Partition, sp.ErrorCode = rp.Partition, kerr.PolicyViolation.Code
+				st.Partitions = append(st.Partitions, sp)
+			}
+			resp.Topics = append(resp.Topics, st)
+		}
+		return resp, nil, refuse
+	})
+	f.ControlKey(int16(kmsg.DescribeConfigs), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		rc := kmsg.NewDescribeConfigsResponseResourceConfig()
+		rc.Name, rc.Value = "kinesis.data.deletion.enable", kmsg.StringPtr("false")
+		rr := kmsg.NewDescribeConfigsResponseResource()
+		rr.ResourceType, rr.ResourceName, rr.Configs = kmsg.ConfigResourceTypeTopic, "s", []kmsg.DescribeConfigsResponseResourceConfig{rc}
+		resp := kreq.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		resp.Resources = append(resp.Resources, rr)
+		return resp, nil, true
+	})
+	for _, line := range [][]string{
+		{"topic", "trim", "s", "--before", "end", "--dry-run"},
+		{"topic", "trim", "s", "--before", "end", "--yes"},
+	} {
+		r := f.call("", line...)
+		if r.status != exitFailed || strings.Count(r.out, "set kinesis.data.deletion.enable=true on the topic to allow it (POLICY_VIOLATION)") != 2 {
+			t.Errorf("%q: status %d, %q", line, r.status, r.out)
+		}
+	}
+	refuse = false // and a dry run that is not refused has deleted nothing
+	if r := f.call("", "topic", "trim", "s", "--before", "end", "--dry-run", "-o", "json"); r.status != exitOK || !strings.Contains(r.out, `"deleted": 2`) {
+		t.Errorf("status %d, %q, %q", r.status, r.out, r.err)
+	}
+	if got := f.ok("", "consume", "s", "-e"); got != "a\nb\n" {
+		t.Errorf("there is %q", got)
+	}
+}
+
 func TestUnsetOfAnUnknownConfig(t *testing.T) {
 	f := startFake(t, kfake.SeedTopics(1, "t"))
 	f.fails(exitFailed, `topics have no config "retnetion.ms"`, "topic", "alter", "t", "--unset", "retnetion.ms")

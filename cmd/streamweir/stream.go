@@ -143,7 +143,7 @@ metrics, those of shards only where the stream has enhanced monitoring for them.
 		ValidArgsFunction: conn.streams(0),
 	}
 	format := outputFlag(cmd, output.Table, output.JSON)
-	metrics := cmd.Flags().String("metrics-url", "", "`URL` of the server's metrics (default: port 9644 of an endpoint on this machine)")
+	metrics := cmd.Flags().String("metrics-url", "", "`URL` of the server's metrics, with or without /metrics (default: port 9644 of an endpoint on this machine)")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		cl, err := conn.open(cmd.Context())
 		if err != nil {
@@ -152,12 +152,20 @@ metrics, those of shards only where the stream has enhanced monitoring for them.
 		where := streams.Metrics{URL: *metrics}
 		if !cmd.Flags().Changed("metrics-url") {
 			where = streams.Metrics{URL: streams.DefaultMetricsURL(conn.endpoint), Guess: true}
+		} else if where.URL, err = streams.MetricsURL(*metrics); err != nil {
+			return misuse(cmd, "--metrics-url: %w", err)
 		}
-		list, err := streams.Describe(cmd.Context(), cl, names, where)
+		list, ratesErr, err := streams.Describe(cmd.Context(), cl, names, where)
 		if err != nil {
 			return err
 		}
-		return streams.PrintDescriptions(cmd.OutOrStdout(), format.Value, list)
+		if err := streams.PrintDescriptions(cmd.OutOrStdout(), format.Value, list); err != nil {
+			return err
+		}
+		if ratesErr != nil {
+			return fmt.Errorf("no rates are shown: %w (--metrics-url)", ratesErr)
+		}
+		return nil
 	}
 	return cmd
 }
@@ -212,7 +220,7 @@ func writeStreamResults(cmd *cobra.Command, format output.Format, results []outp
 	for _, r := range results {
 		var unreachable *client.UnreachableError
 		if errors.As(r.Err, &unreachable) {
-			return r.Err
+			return fmt.Errorf("stream %q: %w", r.Name, r.Err)
 		}
 	}
 	return output.WriteResults(cmd.OutOrStdout(), cmd.ErrOrStderr(), format, "stream", results)
@@ -243,6 +251,9 @@ func parseRetention(text string) (time.Duration, error) {
 	}
 	if d <= 0 || d%time.Hour != 0 {
 		return 0, fmt.Errorf("%q is not a number of whole hours", text)
+	}
+	if d < streams.MinRetention || d > streams.MaxRetention {
+		return 0, fmt.Errorf("%q is not between %.0f and %.0f hours (1 and 365 days)", text, streams.MinRetention.Hours(), streams.MaxRetention.Hours())
 	}
 	return d, nil
 }

@@ -47,6 +47,18 @@ func buildInfo() build {
 	return b
 }
 
+// line is the sentence of `version` and --version.
+func (b build) line() string {
+	commit := ""
+	if b.Commit != "" {
+		commit = " commit " + b.Commit
+		if b.Modified {
+			commit += " (modified)"
+		}
+	}
+	return fmt.Sprintf("streamweir %s%s %s %s", b.Version, commit, b.Go, b.Platform)
+}
+
 func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "version",
@@ -60,14 +72,7 @@ func newVersionCommand() *cobra.Command {
 		if format.Value == output.JSON {
 			return output.WriteJSON(cmd.OutOrStdout(), b)
 		}
-		commit := ""
-		if b.Commit != "" {
-			commit = " commit " + b.Commit
-			if b.Modified {
-				commit += " (modified)"
-			}
-		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "streamweir %s%s %s %s\n", b.Version, commit, b.Go, b.Platform)
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), b.line())
 		return err
 	}
 	return cmd

@@ -35,7 +35,7 @@ func (m *Manager) Get(ctx context.Context, it Iterator, limit int) (*Got, error)
 	q := m.quotas.Stream(sh.Topic.ID, sh.Topic.Name)
 	sq, free := q.Shard(sh.Index), unlimited(sh.Topic)
 	if !sq.BeginRead(free) {
-		q.Add(quota.ReadThroughputExceeded, 1)
+		q.AddAll(quota.Value{Metric: quota.ReadThroughputExceeded, V: 1}, quota.Value{Metric: quota.GetRecordsSuccess, V: 0})
 		return nil, m.tooFast(sh.Index, sh.Topic.Name)
 	}
 	start := m.clock.Now()

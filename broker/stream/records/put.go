@@ -96,7 +96,7 @@ func (m *Manager) PutRecord(ctx context.Context, t *topic.Topic, e Entry) (Outco
 		stored = 1
 	}
 	m.measure(t, []quota.Value{
-		{Metric: quota.PutRecordBytes, V: float64(e.size())},
+		{Metric: quota.PutRecordBytes, V: float64(stored * e.size())},
 		{Metric: quota.PutRecordLatency, V: m.since(start)},
 		{Metric: quota.PutRecordSuccess, V: float64(stored)},
 	}, []Entry{e}, out[:])
@@ -116,9 +116,9 @@ func (m *Manager) PutRecords(ctx context.Context, t *topic.Topic, entries []Entr
 	}
 	bytes, stored, throttled := 0, 0, 0
 	for i := range entries {
-		bytes += entries[i].size()
 		switch {
 		case out[i].Err == nil:
+			bytes += entries[i].size()
 			stored++
 		case out[i].throttled():
 			throttled++

@@ -39,6 +39,7 @@ type Subscription struct {
 	at    int64 // the offset to go on at
 	last  time.Time
 	out   *Records
+	told  bool // an event was sent
 	ended bool // the end of the shard was told
 }
 
@@ -133,6 +134,11 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 			if more {
 				continue
 			}
+			if !s.told && s.out.arena.ticket == nil {
+				// From now on the consumer knows where to go on, also where its
+				// position was LATEST and the connection is lost.
+				return s.event(sh), nil
+			}
 		}
 		now := s.m.clock.Now()
 		if !now.Before(s.last.Add(keepAlive)) {
@@ -190,7 +196,7 @@ func (s *Subscription) registered(t *topic.Topic) bool {
 
 // event makes an event of what was read.
 func (s *Subscription) event(sh Shard) Event {
-	s.last = s.m.clock.Now()
+	s.last, s.told = s.m.clock.Now(), true
 	e := Event{Records: s.out, Shard: sh}
 	// The last records come with a place to go on at, and the end after them.
 	if s.out.End && len(s.out.List) == 0 {

@@ -84,6 +84,16 @@ func (l *listener) hear() heard {
 	}
 }
 
+// begins hears the first event of a subscription for which there is nothing yet: it
+// says where to go on.
+func (l *listener) begins() *listener {
+	l.t.Helper()
+	if h := l.hear(); h.err != nil || len(h.values) != 0 || h.children != nil {
+		l.t.Fatalf("it begins with %+v", h)
+	}
+	return l
+}
+
 // hears waits for events until all of want have come.
 func (l *listener) hears(want ...string) {
 	l.t.Helper()
@@ -172,6 +182,9 @@ func TestAnIdleSubscriptionIsKeptAliveAndEndsAfterFiveMinutes(t *testing.T) {
 	s := b.register(b.stream("s", 1), c)
 	b.puts(s, "v")
 	l := b.listen(b.shard(s, 0), c, Position{Type: Latest})
+	if h := l.hear(); h.err != nil || len(h.values) != 0 || h.next != 1 || h.behind != 0 {
+		t.Fatalf("it begins with %+v", h)
+	}
 	for range 59 {
 		b.waiting(1)
 		b.clock.Advance(5 * time.Second)
@@ -195,9 +208,9 @@ func TestASubscriptionIsTakenOverAfterFiveSeconds(t *testing.T) {
 	b.limits = true
 	c := consumer("c")
 	s := b.register(b.stream("s", 2), c, consumer("other"))
-	first := b.listen(b.shard(s, 0), c, Position{Type: Latest})
-	b.listen(b.shard(s, 1), c, Position{Type: Latest})
-	b.listen(b.shard(s, 0), consumer("other"), Position{Type: Latest})
+	first := b.listen(b.shard(s, 0), c, Position{Type: Latest}).begins()
+	b.listen(b.shard(s, 1), c, Position{Type: Latest}).begins()
+	b.listen(b.shard(s, 0), consumer("other"), Position{Type: Latest}).begins()
 	b.waiting(3)
 	b.clock.Advance(4999 * time.Millisecond)
 	if _, err := b.Subscribe(b.shard(s, 0), c, Position{Type: Latest}); refusal(t, err) != inUse {

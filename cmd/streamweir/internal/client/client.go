@@ -100,7 +100,7 @@ func Open(ctx context.Context, cfg Config, opts ...kgo.Opt) (*Cluster, error) {
 	defer cancel()
 	if err := cl.Ping(pingCtx); err != nil {
 		cl.Close()
-		return nil, c.Explain(err)
+		return nil, c.noBroker(err)
 	}
 	return c, nil
 }

@@ -42,6 +42,19 @@ func (c *Cluster) Explain(err error) error {
 	return Plain(err)
 }
 
+// noBroker explains why the first exchange with a cluster failed. What is neither
+// of the network nor of the protocol is an answer that is not Kafka's.
+func (c *Cluster) noBroker(err error) error {
+	err = c.Explain(err)
+	var unreachable *UnreachableError
+	var code *codeError
+	if errors.As(err, &unreachable) || errors.As(err, &code) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	servers, _ := c.cfg.Servers()
+	return NewUnreachable(fmt.Sprintf("cannot reach a broker at %s: %v", strings.Join(servers, ", "), err), err)
+}
+
 // unreachable words an error of the network, or returns "".
 func (c *Cluster) unreachable(err error) string {
 	servers, _ := c.cfg.Servers()

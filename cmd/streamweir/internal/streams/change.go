@@ -81,33 +81,40 @@ func create(ctx context.Context, c *Client, name string, spec Spec, wait Waiting
 	if wait.For == 0 {
 		wait.For = c.cfg.Timeout // the retention can only be set on an active stream
 	}
-	if _, err := becomesActive(ctx, c, name, wait); err != nil {
-		return "", err
-	}
+	// From here on the stream is there: whatever fails has to say so.
+	s, err := becomesActive(ctx, c, name, wait)
 	if spec.Retention == 0 {
+		if err != nil {
+			return "", fmt.Errorf("it was created, but: %w", err)
+		}
 		return "created", nil
 	}
-	return "created", setRetention(ctx, c, name, spec.Retention, wait)
+	if err == nil {
+		err = setRetention(ctx, c, s, spec.Retention)
+	}
+	if err != nil {
+		return "", fmt.Errorf("it was created, but setting its retention to %d hours failed: %w", int(spec.Retention.Hours()), err)
+	}
+	if _, err := becomesActive(ctx, c, name, wait); err != nil {
+		return "", fmt.Errorf("it was created and its retention set, but: %w", err)
+	}
+	return "created", nil
 }
 
-func setRetention(ctx context.Context, c *Client, name string, retention time.Duration, wait Waiting) error {
-	s, err := summary(ctx, c, name)
-	if err != nil {
-		return err
-	}
+// The shortest and the longest retention of a stream that the API knows.
+const (
+	MinRetention = 24 * time.Hour
+	MaxRetention = 8760 * time.Hour
+)
+
+func setRetention(ctx context.Context, c *Client, s *types.StreamDescriptionSummary, retention time.Duration) (err error) {
 	hours := int32(retention.Hours())
 	switch have := aws.ToInt32(s.RetentionPeriodHours); {
 	case hours > have:
-		_, err = call(ctx, c, c.IncreaseStreamRetentionPeriod, &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: &name, RetentionPeriodHours: &hours})
+		_, err = call(ctx, c, c.IncreaseStreamRetentionPeriod, &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: s.StreamName, RetentionPeriodHours: &hours})
 	case hours < have:
-		_, err = call(ctx, c, c.DecreaseStreamRetentionPeriod, &kinesis.DecreaseStreamRetentionPeriodInput{StreamName: &name, RetentionPeriodHours: &hours})
-	default:
-		return nil
+		_, err = call(ctx, c, c.DecreaseStreamRetentionPeriod, &kinesis.DecreaseStreamRetentionPeriodInput{StreamName: s.StreamName, RetentionPeriodHours: &hours})
 	}
-	if err != nil {
-		return fmt.Errorf("set the retention: %w", err)
-	}
-	_, err = becomesActive(ctx, c, name, wait)
 	return err
 }
 

@@ -4,6 +4,7 @@ package streams
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
@@ -98,10 +100,10 @@ func (c plainBodies) Do(req *http.Request) (*http.Response, error) {
 	return c.HTTPClient.Do(req)
 }
 
-// neverThere keeps the SDK from trying again where nobody listens: who waits
-// for a server does so with the exit status.
+// neverThere keeps the SDK from trying again where nobody listens, or nobody who
+// speaks TLS: who waits for a server does so with the exit status.
 func neverThere(err error) aws.Ternary {
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, http.ErrSchemeMismatch) {
 		return aws.FalseTernary
 	}
 	return aws.UnknownTernary
@@ -136,7 +138,7 @@ func (c *Client) Explain(err error) error {
 		return err
 	}
 	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() != "UnknownError" {
+	if errors.As(err, &api) && api.ErrorCode() != noCode {
 		return &apiError{code: api.ErrorCode(), text: api.ErrorMessage(), err: err}
 	}
 	if text := c.unreachable(err); text != "" {
@@ -149,6 +151,9 @@ func (c *Client) unreachable(err error) string {
 	at := "cannot reach a server at " + c.cfg.Endpoint
 	var op *net.OpError
 	var dns *net.DNSError
+	var noTLS tls.RecordHeaderError
+	var certificate *tls.CertificateVerificationError
+	var answer *smithyhttp.ResponseError
 	switch {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("%s: the host name %q does not resolve (%s)", at, dns.Name, dns.Err)
@@ -158,10 +163,17 @@ func (c *Client) unreachable(err error) string {
 		return at + ": no route to it"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &op) && op.Timeout():
 		return fmt.Sprintf("the server at %s did not answer within %s (--timeout)", c.cfg.Endpoint, c.cfg.Timeout)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &noTLS):
+		return fmt.Sprintf("the server at %s speaks no TLS there: write http:// rather than https://", c.cfg.Endpoint)
+	case errors.As(err, &certificate):
+		return fmt.Sprintf("the server at %s shows a certificate that is not accepted: %v", c.cfg.Endpoint, certificate.Err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
 		return fmt.Sprintf("the server at %s closed the connection: does it speak the Kinesis API, and with or without TLS as the URL says?", c.cfg.Endpoint)
 	case op != nil:
 		return at + ": " + op.Err.Error()
+	case errors.As(err, &answer):
+		// Every error of the API has a code, and every other answer is of its form.
+		return fmt.Sprintf("what answers at %s is not the Kinesis API (HTTP status %d): is the port right, and http or https?", c.cfg.Endpoint, answer.HTTPStatusCode())
 	}
 	return ""
 }
@@ -211,6 +223,7 @@ const (
 	overLimit       = "LimitExceededException"
 	iteratorExpired = "ExpiredIteratorException"
 	internalFailure = "InternalFailure"
+	noCode          = "UnknownError" // the SDK's, for an answer that has none
 )
 
 // pause waits, or returns the error of a context that ends meanwhile.

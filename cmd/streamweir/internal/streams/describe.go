@@ -56,17 +56,14 @@ const (
 )
 
 // Describe returns the descriptions of streams. They have rates where the
-// server's metrics can be had.
-func Describe(ctx context.Context, c *Client, names []string, metrics Metrics) ([]Description, error) {
-	measured, err := metrics.fetch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Description, 0, len(names))
+// server's metrics can be had; ratesErr says why not.
+func Describe(ctx context.Context, c *Client, names []string, metrics Metrics) (list []Description, ratesErr, err error) {
+	measured, ratesErr := metrics.fetch(ctx)
+	list = make([]Description, 0, len(names))
 	for _, name := range names {
 		d, err := describe(ctx, c, name)
 		if err != nil {
-			return nil, fmt.Errorf("stream %q: %w", name, err)
+			return nil, nil, fmt.Errorf("stream %q: %w", name, err)
 		}
 		d.Rates = measured.of(name, "")
 		for i := range d.Shards {
@@ -74,7 +71,7 @@ func Describe(ctx context.Context, c *Client, names []string, metrics Metrics) (
 		}
 		list = append(list, *d)
 	}
-	return list, nil
+	return list, ratesErr, nil
 }
 
 func describe(ctx context.Context, c *Client, name string) (*Description, error) {

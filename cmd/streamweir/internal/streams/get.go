@@ -39,7 +39,7 @@ type GetJob struct {
 func Get(ctx context.Context, c *Client, job *GetJob, w io.Writer) error {
 	nodes, closed, err := job.nodes(ctx, c)
 	if err != nil {
-		return err
+		return job.finish(ctx, err)
 	}
 	g := &getter{c: c, job: job, sink: newSink(job.Stream, job.Append, job.Count, w), closed: closed}
 	return job.finish(ctx, walk(ctx, g.read, maxReaders, nodes))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ const (
 	labelShard    = "dimension_ShardId"
 	metricPeriod  = 60 // seconds
 
+	metricsPath    = "/metrics"
 	metricsTimeout = 2 * time.Second
 )
 
@@ -39,6 +41,18 @@ func (m measured) of(stream, shard string) *Rates { return m[[2]string{stream, s
 type Metrics struct {
 	URL   string // "": nowhere
 	Guess bool   // nobody has named it, and a server that has none there is no failure
+}
+
+// MetricsURL checks a URL that a user names, and completes one of a server only.
+func MetricsURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", fmt.Errorf("%q is not of the form http://HOST:PORT/metrics", text)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = metricsPath
+	}
+	return u.String(), nil
 }
 
 // fetch asks for the rates.
@@ -58,7 +72,7 @@ func fetchRates(ctx context.Context, url string) (measured, error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, output.Usage("--metrics-url: %w", err)
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -66,7 +80,7 @@ func fetchRates(ctx context.Context, url string) (measured, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask for metrics: %s says %s", url, resp.Status)
+		return nil, fmt.Errorf("ask for metrics: %s says %s; give the whole URL, such as http://127.0.0.1:9644/metrics", url, resp.Status)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(resp.Body)
@@ -120,5 +134,5 @@ func DefaultMetricsURL(endpoint string) string {
 	if !isLoopback(host) {
 		return ""
 	}
-	return "http://" + host + ":9644/metrics"
+	return "http://" + host + ":9644" + metricsPath
 }

@@ -84,6 +84,22 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+func TestMetricsURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://127.0.0.1:9644":          "http://127.0.0.1:9644/metrics",
+		"http://127.0.0.1:9644/":         "http://127.0.0.1:9644/metrics",
+		"https://h/metrics":              "https://h/metrics",
+		"http://h/prometheus/streamweir": "http://h/prometheus/streamweir",
+		"127.0.0.1:9644":                 "",
+		"ftp://h/metrics":                "",
+		"":                               "",
+	} {
+		if got, err := MetricsURL(in); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q is %q, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
 func TestRates(t *testing.T) {
 	const text = `# TYPE aws_kinesis_incoming_bytes_sum gauge
 aws_kinesis_incoming_bytes_sum{dimension_StreamName="s"} 6000

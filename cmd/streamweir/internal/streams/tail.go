@@ -30,16 +30,16 @@ const (
 func Tail(ctx context.Context, c *Client, job *GetJob, w io.Writer) (err error) {
 	nodes, _, err := job.nodes(ctx, c)
 	if err != nil {
-		return err
+		return job.finish(ctx, err)
 	}
 	s, err := summary(ctx, c, job.Stream)
 	if err != nil {
-		return fmt.Errorf("stream %q: %w", job.Stream, err)
+		return job.finish(ctx, fmt.Errorf("stream %q: %w", job.Stream, err))
 	}
 	name := fmt.Sprintf("streamweir-tail-%08x", rand.Uint32())
 	out, err := call(ctx, c, c.RegisterStreamConsumer, &kinesis.RegisterStreamConsumerInput{StreamARN: s.StreamARN, ConsumerName: &name})
 	if err != nil {
-		return fmt.Errorf("register a consumer: %w", err)
+		return job.finish(ctx, fmt.Errorf("register a consumer: %w", err))
 	}
 	t := &tailer{c: c, job: job, arn: aws.ToString(out.Consumer.ConsumerARN), sink: newSink(job.Stream, job.Append, job.Count, w)}
 	defer func() {
@@ -96,8 +96,14 @@ func (t *tailer) deregister(ctx context.Context) error {
 // and ends when the connection does; then another one goes on.
 func (t *tailer) read(ctx context.Context, n node) ([]types.ChildShard, error) {
 	wait, lost := subscribeAgain, false
+	begun := func() {
+		if lost {
+			lost = false
+			t.job.Note(n.id + ": following again")
+		}
+	}
 	for {
-		children, next, err := t.subscribe(ctx, n)
+		children, next, err := t.subscribe(ctx, n, begun)
 		switch {
 		case errors.Is(err, errEnough), ctx.Err() != nil:
 			return nil, err
@@ -111,10 +117,6 @@ func (t *tailer) read(ctx context.Context, n node) ([]types.ChildShard, error) {
 		if next != nil {
 			n.from = types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: next}
 			wait = subscribeAgain
-			if lost {
-				lost = false
-				t.job.Note(n.id + ": subscribed again")
-			}
 		}
 		if err != nil && !lost && !isCode(err, inUse) {
 			lost = true
@@ -130,9 +132,10 @@ func (t *tailer) read(ctx context.Context, n node) ([]types.ChildShard, error) {
 // mayReturn says whether the server may be there again later.
 func (t *tailer) mayReturn(err error) bool { return t.c.unreachable(err) != "" }
 
-// subscribe reads one subscription to its end. next is where to go on, nil if
+// subscribe reads one subscription to its end, and calls begun when the server has
+// granted it, which may be long before the first record comes. next is where to go on, nil if
 // nothing came; children is set where the shard has ended.
-func (t *tailer) subscribe(ctx context.Context, n node) (children []types.ChildShard, next *string, err error) {
+func (t *tailer) subscribe(ctx context.Context, n node, begun func()) (children []types.ChildShard, next *string, err error) {
 	// A client of its own: in this version of the SDK, the subscriptions of a client
 	// decode their events into one buffer.
 	api := kinesis.New(t.c.Options())
@@ -140,6 +143,7 @@ func (t *tailer) subscribe(ctx context.Context, n node) (children []types.ChildS
 	if err != nil {
 		return nil, nil, t.c.Explain(err)
 	}
+	begun()
 	events := out.GetStream()
 	for event := range events.Events() {
 		e, ok := event.(*types.SubscribeToShardEventStreamMemberSubscribeToShardEvent)
