@@ -307,11 +307,11 @@ func TestRecordsInCBOR(t *testing.T) {
 	l := newLive(t, "kinesis.limits=off")
 	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
 	arn := l.register("c")
-	events := l.askCBOR("SubscribeToShard", map[string]any{"ConsumerARN": arn, "ShardId": "shardId-000000000000", "StartingPosition": map[string]any{"Type": "TRIM_HORIZON"}})
 	var put struct{ SequenceNumber string }
 	if err := cbor.NewDecoder(l.askCBOR("PutRecord", map[string]any{"StreamName": "s", "PartitionKey": "k", "Data": []byte{0, 0xff, 1}}).Body).Decode(&put); err != nil {
 		t.Fatal(err)
 	}
+	events := l.askCBOR("SubscribeToShard", map[string]any{"ConsumerARN": arn, "ShardId": "shardId-000000000000", "StartingPosition": map[string]any{"Type": "TRIM_HORIZON"}})
 	check := func(from string, r cborRecords) {
 		t.Helper()
 		if len(r.Records) != 1 || r.MillisBehindLatest != 0 {
