@@ -29,7 +29,8 @@ integration() {
     export STREAMWEIR_PLAIN_BIN=$root/bin/streamweir
   fi
   # -count=1: go test does not see that the binary under test has changed.
-  CGO_ENABLED=1 go test -race -count=1 -timeout "${INTEGRATION_TIMEOUT:-14m}" ./integration/...
+  # -p 3: these tests wait for servers and clients more than they compute.
+  CGO_ENABLED=1 go test -race -count=1 -p 3 -timeout "${INTEGRATION_TIMEOUT:-14m}" ./integration/...
 }
 
 lint() { scripts/lint.sh; }
