@@ -121,10 +121,12 @@ func TestRungsNeverWaitForEachOtherForEver(t *testing.T) {
 // Requests of which all has come but the end held what their first steps had taken,
 // waited for the last one, and were found silent one by one.
 func TestStalledRequestsThatWaitForEachOtherEndTogether(t *testing.T) {
-	for name, tc := range map[string]struct{ n, size, came, rounds int }{
-		"before the end":      {400, 100 << 10, 100<<10 - 1, 12},
-		"after a small part":  {400, 2 << 20, 16 << 10, 12},
-		"after a larger part": {400, 2 << 20, 64 << 10, 40},
+	// step is what they wait for in the end: of it, there is always room for as many at a
+	// time as fit the part of its rung, whoever holds the rest.
+	for name, tc := range map[string]struct{ n, size, came, step int }{
+		"before the end":      {400, 100 << 10, 100<<10 - 1, 36 << 10},
+		"after a small part":  {400, 2 << 20, 16 << 10, 48 << 10},
+		"after a larger part": {400, 2 << 20, 64 << 10, 192 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const memory = 6 << 20
@@ -149,9 +151,9 @@ func TestStalledRequestsThatWaitForEachOtherEndTogether(t *testing.T) {
 			}
 			awaitRest(in, all, &ended, tc.n)
 			go read(&source{Reader: strings.NewReader(strings.Repeat("x", tc.size))}, good)
-			rounds := 0
+			rounds, most := 0, 2+tc.n/(memory/len(in.budget.rungs)/tc.step)
 			for awaitRest(in, all, &ended, tc.n+1); len(good) == 0; awaitRest(in, all, &ended, tc.n+1) {
-				if rounds++; rounds > tc.rounds {
+				if rounds++; rounds > most {
 					t.Fatalf("only %d of %d have ended", ended.Load(), tc.n)
 				}
 				if used := in.Used(); used > memory {
@@ -165,7 +167,7 @@ func TestStalledRequestsThatWaitForEachOtherEndTogether(t *testing.T) {
 				in.mu.Unlock()
 				in.relieve()
 			}
-			t.Log(rounds, "rounds")
+			t.Logf("%d rounds, at most %d", rounds, most)
 			if err := <-good; err != nil {
 				t.Error(err)
 			}
