@@ -26,7 +26,7 @@ func awsKeys() []Key {
 		{Name: "aws.max.connections", Type: Int, Default: "10000", Check: Between(1, maxInt), Ours: true,
 			Doc: "The most connections to aws.addr at a time. Further ones are closed at once."},
 		{Name: "aws.max.requests", Type: Int, Default: "10000", Check: Between(1, maxInt), Ours: true,
-			Doc: "The most requests to the AWS APIs that are worked on at a time, subscriptions included. Further ones wait for up to 3 seconds, a tenth as many of them at a time, while requests whose bodies do not come are closed; then they are answered with status 503, after which clients try again."},
+			Doc: "The most requests to the AWS APIs that are worked on at a time, subscriptions included. Further ones wait for up to 3 seconds, a tenth as many of them at a time, while requests whose bodies arrive slowly are closed; then they are answered with status 503, after which clients try again."},
 		{Name: "aws.access.control.allow.origin", Type: String, Default: "", Ours: true,
 			Doc: "The origin of the web pages whose scripts may use the AWS APIs, such as https://console.example; * for those of every page. Empty: of none. AWS itself allows every page, but there a request needs a secret: here, any page that somebody opens on this machine could read and write streams."},
 	}

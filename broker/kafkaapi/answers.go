@@ -98,22 +98,7 @@ func (a *answers) hold(c *conn, size int) *sending {
 
 func (a *answers) await(s *sending) bool {
 	s.c.s.metrics.answerWaits.Inc()
-	ticket := a.budget.Ask(s.size)
-	hurry := time.NewTicker(a.hurry)
-	defer hurry.Stop()
-	for {
-		select {
-		case <-ticket.Granted():
-			return true
-		case <-hurry.C:
-			a.closeSlow()
-		case <-s.c.gone:
-			if !ticket.Withdraw() {
-				a.budget.Release(s.size)
-			}
-			return false
-		}
-	}
+	return a.budget.Ask(s.size).Await(a.hurry, a.closeSlow, s.c.gone, nil)
 }
 
 // closeSlow closes the connections that do not read their answers.

@@ -42,7 +42,7 @@ func TestUnreadAnswersMakeRoom(t *testing.T) {
 	a.hurry = time.Millisecond
 	reads, stopped := silent(t, s), silent(t, s)
 	fast, slow := held(t, a, reads, 300), held(t, a, stopped, 600)
-	fast.last = time.Now().Add(time.Hour) // it never falls silent
+	fast.sent, fast.last = 299, time.Now().Add(time.Hour) // it never falls silent, and is nearly done
 	slow.last = time.Now().Add(-a.silence)
 	waits := silent(t, s)
 	got := make(chan *sending)

@@ -6,6 +6,7 @@ package memory
 import (
 	"container/list"
 	"sync"
+	"time"
 )
 
 // Budget is a counting semaphore over bytes. Waiters are served in the order
@@ -83,6 +84,30 @@ func (t *Ticket) Withdraw() bool {
 	t.b.take(t)
 	t.b.grant()
 	return true
+}
+
+// Await waits until the bytes are taken, and calls hurry as often as every says. It
+// returns false, and nothing is taken, once gone or cut is closed.
+func (t *Ticket) Await(every time.Duration, hurry func(), gone, cut <-chan struct{}) bool {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.ready:
+			return true
+		case <-tick.C:
+			hurry()
+			continue
+		case <-gone:
+		case <-cut:
+		}
+		if !t.Withdraw() {
+			var taken steps
+			taken[t.rung] = t.n
+			t.b.release(taken)
+		}
+		return false
+	}
 }
 
 // TryAcquire takes n bytes if they are free at once.

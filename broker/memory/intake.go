@@ -121,26 +121,7 @@ func (in *Intake) await(rung int, n int64, gone, cut <-chan struct{}) bool {
 		return true
 	}
 	in.waits()
-	ticket := in.budget.ask(rung, n)
-	hurry := time.NewTicker(in.Haste.Patience)
-	defer hurry.Stop()
-	for {
-		select {
-		case <-ticket.Granted():
-			return true
-		case <-hurry.C:
-			in.relieve()
-			continue
-		case <-gone:
-		case <-cut:
-		}
-		if !ticket.Withdraw() {
-			var taken steps
-			taken[rung] = n
-			in.budget.release(taken)
-		}
-		return false
-	}
+	return in.budget.ask(rung, n).Await(in.Haste.Patience, in.relieve, gone, cut)
 }
 
 // relieve ends the slowest requests, as many as it takes to give those who wait for
