@@ -52,10 +52,12 @@ type sending struct {
 	began, last time.Time
 }
 
+// many is from how many things on an answer about them may be large.
+const many = 100
+
 // mayBeLarge says whether a request asks for more than it says itself: lists of all
 // that there is, or of many things.
 func mayBeLarge(req kmsg.Request) bool {
-	const many = 100
 	switch r := req.(type) {
 	case *kmsg.MetadataRequest:
 		return len(r.Topics) == 0 || len(r.Topics) > many
@@ -66,6 +68,26 @@ func mayBeLarge(req kmsg.Request) bool {
 		return true
 	}
 	return false
+}
+
+// growsWhenEncoded says whether an answer is small until it is encoded and may be
+// large then: each partition of an OffsetFetch has up to 4 KB of metadata, which the
+// group has in memory once.
+func growsWhenEncoded(resp kmsg.Response) bool {
+	r, ok := resp.(*kmsg.OffsetFetchResponse)
+	if !ok {
+		return false
+	}
+	n := 0
+	for i := range r.Topics {
+		n += len(r.Topics[i].Partitions)
+	}
+	for i := range r.Groups {
+		for j := range r.Groups[i].Topics {
+			n += len(r.Groups[i].Topics[j].Partitions)
+		}
+	}
+	return n > many
 }
 
 // enter waits until a large answer may be made, and reports false where its client

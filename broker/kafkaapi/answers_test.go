@@ -131,3 +131,36 @@ func TestUnique(t *testing.T) {
 		t.Errorf("%+v", g.Topics)
 	}
 }
+
+func TestOffsetFetchesOfManyPartitionsGrow(t *testing.T) {
+	few, lots := kmsg.NewPtrOffsetFetchResponse(), kmsg.NewPtrOffsetFetchResponse()
+	few.Topics = []kmsg.OffsetFetchResponseTopic{{Partitions: make([]kmsg.OffsetFetchResponseTopicPartition, many)}}
+	for range 2 {
+		g := kmsg.NewOffsetFetchResponseGroup()
+		g.Topics = []kmsg.OffsetFetchResponseGroupTopic{{Partitions: make([]kmsg.OffsetFetchResponseGroupTopicPartition, many/2+1)}}
+		lots.Groups = append(lots.Groups, g)
+	}
+	if growsWhenEncoded(few) || !growsWhenEncoded(lots) || growsWhenEncoded(nil) || growsWhenEncoded(kmsg.NewPtrMetadataResponse()) {
+		t.Error("small answers are called large, or a large one small")
+	}
+}
+
+// A large OffsetFetch takes its place when it is encoded, and gives it back.
+func TestLargeOffsetFetchesGiveTheirPlacesBack(t *testing.T) {
+	b := startGroupBroker(t)
+	c := b.dial(t)
+	for range 3 * mostMaking {
+		req := kmsg.NewPtrOffsetFetchRequest()
+		req.Version, req.Group = 7, "g"
+		rt := kmsg.NewOffsetFetchRequestTopic()
+		rt.Topic = "t"
+		for i := range int32(2 * many) {
+			rt.Partitions = append(rt.Partitions, i)
+		}
+		req.Topics = append(req.Topics, rt)
+		c.send(req)
+		if resp := c.receive(req).(*kmsg.OffsetFetchResponse); len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 2*many {
+			t.Fatalf("%d topics", len(resp.Topics))
+		}
+	}
+}

@@ -41,6 +41,11 @@ func (c *conn) write() {
 		if k == nil {
 			return
 		}
+		if growsWhenEncoded(k.resp) {
+			if k.making = c.s.answers.enter(c); !k.making {
+				return
+			}
+		}
 		err := c.send(w, k)
 		if err == nil && (w.bytes() >= flushAt || !smallAnswer[k.key]) {
 			err = c.flush(w, k)
