@@ -158,10 +158,11 @@ var httpFaults = map[string]httpFault{
 			out["Shards"] = shards[:len(shards)-1]
 		}
 	}},
-	// After a while a stream is never active.
+	// A stream that has been active some times is never active again.
 	"stick-stream": {actions: []string{"DescribeStreamSummary"}, after: func(l *Liar, action string, in, out object) {
-		if l.count("answers") > 30 {
-			out["StreamDescriptionSummary"].(object)["StreamStatus"] = "UPDATING"
+		summary := out["StreamDescriptionSummary"].(object)
+		if text(summary, "StreamStatus") == "ACTIVE" && l.count(text(in, "StreamName")) > 5 {
+			summary["StreamStatus"] = "UPDATING"
 		}
 	}},
 }

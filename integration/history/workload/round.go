@@ -48,6 +48,9 @@ const (
 	// tooLarge is the size of records that the broker has to refuse.
 	tooLarge        = 100_000
 	maxMessageBytes = "65536"
+	// prepareWithin bounds what a round does before its load and after all
+	// looks: no finding comes of how long it takes.
+	prepareWithin = time.Minute
 )
 
 // round is one round under way.
@@ -187,7 +190,7 @@ func (r *round) admin(fn func(*kadm.Client) error, opts ...kgo.Opt) error {
 }
 
 func (r *round) createTopics(ctx context.Context, topics ...*topic) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Settle)
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
 	return r.admin(func(adm *kadm.Client) error {
 		for _, t := range topics {
@@ -220,7 +223,7 @@ func retry(ctx context.Context, fn func() error) error {
 }
 
 func (r *round) deleteTopics(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Settle)
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
 	return r.admin(func(adm *kadm.Client) error {
 		for _, t := range r.topics {

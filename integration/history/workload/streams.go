@@ -88,7 +88,7 @@ func is[T error](err error) bool {
 }
 
 func (r *round) createStreams(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Settle)
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
 	api, done := r.api(false)
 	defer done()
@@ -114,12 +114,12 @@ func (r *round) createStreams(ctx context.Context) error {
 }
 
 func (r *round) deleteStreams(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
 	api, done := r.api(false)
 	defer done()
 	for _, s := range r.streams {
-		ctx, cancel := context.WithTimeout(ctx, callWithin)
 		_, err := api.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &s.name, EnforceConsumerDeletion: aws.Bool(true)})
-		cancel()
 		if err != nil {
 			return fmt.Errorf("delete stream %s: %w", s.name, err)
 		}
