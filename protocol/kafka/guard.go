@@ -50,23 +50,38 @@ func (f *schemaField) in(version int16) bool { return f.min <= version && versio
 // __consumer_offsets and __transaction_state, which have 16 bits for a length.
 const maxString = math.MaxInt16
 
-// checkBody checks the lengths and counts of a request's body. What it accepts
+// Measured is a request's body whose lengths and counts have been checked, and how
+// much there is in it: that says what it takes decoded, and often its response.
+type Measured struct {
+	Elements int // of all its arrays
+	Tags     int // its tagged fields
+	Plain    int // its bytes, those of records and other opaque bytes left out
+
+	header RequestHeader
+	body   []byte
+}
+
+// Measure checks the lengths and counts of a request's body. What it accepts
 // kmsg decodes in time and memory in proportion to the body; kmsg may still
-// refuse it.
-func checkBody(k Key, version int16, body []byte) error {
+// refuse it. The error wraps ErrMalformedRequest.
+func Measure(h RequestHeader, body []byte) (Measured, error) {
+	k, version := h.Key, h.Version
 	s, ok := requestSchemas[k]
 	if !ok {
-		return &UnsupportedError{Key: k, Version: version}
+		return Measured{}, &UnsupportedError{Key: k, Version: version}
 	}
 	w := walker{b: body, version: version, flexible: version >= s.flexible}
 	w.group(s.fields)
 	switch {
 	case w.tooMany:
-		return fmt.Errorf("%w: %v version %d has more than %d array elements and tagged fields", ErrMalformedRequest, k, version, MaxRequestElements)
+		return Measured{}, fmt.Errorf("%w: %v version %d has more than %d array elements and tagged fields", ErrMalformedRequest, k, version, MaxRequestElements)
 	case w.bad:
-		return fmt.Errorf("%w: %v version %d: a length or count in it is more than its bytes", ErrMalformedRequest, k, version)
+		return Measured{}, fmt.Errorf("%w: %v version %d: a length or count in it is more than its bytes", ErrMalformedRequest, k, version)
 	}
-	return nil
+	return Measured{
+		Elements: w.elements - w.tagged, Tags: w.tagged, Plain: len(body) - w.opaque,
+		header: h, body: body,
+	}, nil
 }
 
 // A walker passes over a message. Once something does not fit, bad is set, no
@@ -77,7 +92,9 @@ type walker struct {
 	flexible bool
 	bad      bool
 	tooMany  bool
-	elements int
+	elements int // and tagged fields
+	tagged   int // of them
+	opaque   int // bytes
 }
 
 func (w *walker) fail() {
@@ -207,6 +224,9 @@ func (w *walker) value(f *schemaField) {
 		if f.kind == text && n > maxString {
 			w.fail()
 		}
+		if f.kind == blob && n > 0 {
+			w.opaque += n
+		}
 		if n > 0 {
 			w.take(n)
 		}
@@ -258,6 +278,7 @@ func (w *walker) tagCount() uint32 {
 	if !w.count(int(n)) { // kmsg puts the unknown ones into a map
 		return 0
 	}
+	w.tagged += int(n)
 	return n
 }
 

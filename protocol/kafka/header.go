@@ -76,19 +76,22 @@ func ParseHeader(frame []byte) (h RequestHeader, body []byte, err error) {
 	return h, w.b, nil
 }
 
-// DecodeRequest decodes a request's body into kmsg's type for it. Byte fields
-// (record batches among them) lie in body; strings are copied.
-//
-// Before kmsg sees the body, its lengths and counts are checked (see
-// checkBody), because kmsg believes them. The error wraps ErrMalformedRequest.
+// DecodeRequest measures and decodes a request's body (see Measured.Decode).
 func DecodeRequest(h RequestHeader, body []byte) (kmsg.Request, error) {
-	if err := checkBody(h.Key, h.Version, body); err != nil {
+	m, err := Measure(h, body)
+	if err != nil {
 		return nil, err
 	}
-	req := kmsg.RequestForKey(int16(h.Key))
-	req.SetVersion(h.Version)
-	if err := req.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("%w: %v version %d: %v", ErrMalformedRequest, h.Key, h.Version, err)
+	return m.Decode()
+}
+
+// Decode decodes the body into kmsg's type for it. Byte fields (record batches among
+// them) lie in the body; strings are copied. The error wraps ErrMalformedRequest.
+func (m *Measured) Decode() (kmsg.Request, error) {
+	req := kmsg.RequestForKey(int16(m.header.Key))
+	req.SetVersion(m.header.Version)
+	if err := req.ReadFrom(m.body); err != nil {
+		return nil, fmt.Errorf("%w: %v version %d: %v", ErrMalformedRequest, m.header.Key, m.header.Version, err)
 	}
 	return req, nil
 }

@@ -223,7 +223,7 @@ func TestStringsFitIntoRecords(t *testing.T) {
 		req := kmsg.NewPtrInitProducerIDRequest()
 		req.Version = 4
 		req.TransactionalID = kmsg.StringPtr(strings.Repeat("x", n))
-		if err := checkBody(Key(req.Key()), req.Version, req.AppendTo(nil)); (err == nil) != fits || err != nil && !errors.Is(err, ErrMalformedRequest) {
+		if _, err := Measure(RequestHeader{Key: Key(req.Key()), Version: req.Version}, req.AppendTo(nil)); (err == nil) != fits || err != nil && !errors.Is(err, ErrMalformedRequest) {
 			t.Errorf("a transactional id of %d bytes: %v", n, err)
 		}
 	}
