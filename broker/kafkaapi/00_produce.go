@@ -36,7 +36,8 @@ type produce struct {
 	acks int16
 	resp *kmsg.ProduceResponse
 	left atomic.Int32
-	txn  string // transactional id
+	txn  string       // transactional id
+	more atomic.Int64 // what refused records add to the answer
 }
 
 func (s *Server) produce(k *call) {
@@ -171,10 +172,14 @@ func (op *produce) done(out *kmsg.ProduceResponseTopicPartition, r partition.Res
 				rec.RelativeOffset, rec.ErrorMessage = e.Index, kmsg.StringPtr(e.Message)
 				out.ErrorRecords = append(out.ErrorRecords, rec)
 			}
+			op.more.Add(int64(len(refused.Records)) * refusedRecordNeeds)
 		}
 	}
 	op.one()
 }
+
+// refusedRecordNeeds is what the answer takes for each record that was refused.
+const refusedRecordNeeds = 256
 
 // one counts a part of the request as done; the last one answers.
 func (op *produce) one() {
@@ -182,6 +187,7 @@ func (op *produce) one() {
 		return
 	}
 	if op.acks != 0 {
+		op.k.c.s.answers.grew(op.k, op.more.Load())
 		op.k.reply(op.resp)
 		return
 	}

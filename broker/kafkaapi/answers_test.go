@@ -24,45 +24,58 @@ type pipe struct{ net.Conn }
 
 func (pipe) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
-// held is a large answer that is being sent.
-func held(t *testing.T, a *answers, c *conn, size int) *sending {
-	t.Helper()
-	s := a.hold(c, size)
-	if s == nil {
-		t.Fatal("the client is gone")
-	}
-	return s
+// writing makes c a client that has been sent a part of what it has taken memory for,
+// and takes no more of it since the given time.
+func writing(c *conn, size, sent int64, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes = flow{size: size, sent: sent, since: since}
 }
 
-// An answer waits for the memory of those that are not read, whose connections are
-// closed for it. Those that are read fast enough are not.
+// settled fails the test where something is still counted.
+func (a *answers) settled(t testing.TB) {
+	t.Helper()
+	a.mu.Lock()
+	debtors := len(a.debtors)
+	a.mu.Unlock()
+	if used := a.budget.Used(); used != 0 || debtors != 0 || len(a.making) != 0 {
+		t.Errorf("%d bytes are still taken for answers, by %d connections; %d are being made", used, debtors, len(a.making))
+	}
+}
+
+// What is taken for answers waits for the memory of those that are not read, whose
+// connections are closed for it. Those that are read, or only wait for something else,
+// are not.
 func TestUnreadAnswersMakeRoom(t *testing.T) {
 	s := newAdmin(t).s
 	a := newAnswers(1000)
 	a.hurry = time.Millisecond
-	reads, stopped := silent(t, s), silent(t, s)
-	fast, slow := held(t, a, reads, 300), held(t, a, stopped, 600)
-	fast.sent, fast.last = 299, time.Now().Add(time.Hour) // it never falls silent, and is nearly done
-	slow.last = time.Now().Add(-a.silence)
-	waits := silent(t, s)
-	got := make(chan *sending)
-	go func() { got <- a.hold(waits, 200) }()
+	reads, stopped, works, waits := silent(t, s), silent(t, s), silent(t, s), silent(t, s)
+	for c, n := range map[*conn]int64{reads: 200, stopped: 600, works: 100} {
+		if !a.take(c, n) {
+			t.Fatal("there is room")
+		}
+	}
+	writing(reads, 200, 199, time.Now().Add(time.Hour)) // never silent, and nearly done
+	writing(stopped, 600, 0, time.Now().Add(-a.silence))
+	got := make(chan bool)
+	go func() { got <- a.take(waits, 200) }()
 	<-stopped.gone
-	slow.end()
-	if h := <-got; h == nil {
-		t.Error("the answer that waited was not sent")
-	} else {
-		h.end()
+	a.give(stopped, 600)
+	if !<-got {
+		t.Error("what waited was not taken")
 	}
-	select {
-	case <-reads.gone:
-		t.Error("a client was closed that reads")
-	default:
+	for _, c := range []*conn{reads, works, waits} {
+		select {
+		case <-c.gone:
+			t.Error("a client was closed that reads")
+		default:
+		}
 	}
-	fast.end()
-	if used := a.budget.Used(); used != 0 {
-		t.Errorf("%d bytes are still taken", used)
-	}
+	a.give(waits, 200)
+	a.give(reads, 200)
+	a.give(works, 100)
+	a.settled(t)
 }
 
 // A client that goes while its answer waits takes no memory, and one that goes while
@@ -71,17 +84,17 @@ func TestWaitsForAnswersEndWithTheClient(t *testing.T) {
 	s := newAdmin(t).s
 	a := newAnswers(1000)
 	big, waits := silent(t, s), silent(t, s)
-	h := held(t, a, big, 5000) // more than there is, alone
-	got := make(chan *sending)
-	go func() { got <- a.hold(waits, 1) }()
+	if !a.take(big, 5000) { // more than there is, alone
+		t.Fatal("it was alone")
+	}
+	got := make(chan bool)
+	go func() { got <- a.take(waits, 1) }()
 	waits.close()
-	if s := <-got; s != nil {
-		t.Error("an answer was to be sent to nobody")
+	if <-got {
+		t.Error("memory was taken for nobody")
 	}
-	h.end()
-	if used := a.budget.Used(); used != 0 {
-		t.Errorf("%d bytes are still taken", used)
-	}
+	a.give(big, 5000)
+	a.settled(t)
 	for range cap(a.making) {
 		if !a.enter(big) {
 			t.Fatal("no place")
@@ -92,18 +105,27 @@ func TestWaitsForAnswersEndWithTheClient(t *testing.T) {
 	}
 }
 
-// The rate counts once a second has passed.
+// The rate counts once a second has passed, and only while the client is waited for.
 func TestSlowReaders(t *testing.T) {
-	began := time.Unix(1000, 0)
+	now := time.Unix(1000, 0)
 	for _, c := range []struct {
-		sent  int64
-		after time.Duration
-		want  bool
-	}{{0, 900 * time.Millisecond, false}, {100, time.Second, true}, {500, time.Second, false}, {500, 6 * time.Second, true}, {999, 50 * time.Second, false}} {
-		s := &sending{size: 1000, sent: c.sent, began: began}
-		if slow := s.left(began.Add(c.after)) > slowSend; slow != c.want {
-			t.Errorf("%d of 1000 bytes in %v: slow %v", c.sent, c.after, slow)
+		sent        int64
+		took, waits time.Duration
+		want        bool
+	}{
+		{0, 0, 900 * time.Millisecond, false}, {0, 0, time.Second, true},
+		{100, 900 * time.Millisecond, 0, false}, {100, 900 * time.Millisecond, 100 * time.Millisecond, true},
+		{500, 0, 900 * time.Millisecond, false}, {500, 4 * time.Second, 900 * time.Millisecond, false},
+		{500, 5500 * time.Millisecond, 500 * time.Millisecond, true}, {999, 50 * time.Second, 900 * time.Millisecond, false},
+	} {
+		f := flow{size: 1000, sent: c.sent, took: c.took, since: now.Add(-c.waits)}
+		if slow := f.slow(now, time.Second); slow != c.want {
+			t.Errorf("%d of 1000 bytes in %v and %v: slow %v", c.sent, c.took, c.waits, slow)
 		}
+	}
+	idle := flow{size: 1000, took: time.Hour}
+	if idle.slow(now, time.Second) {
+		t.Error("a client is slow that is not sent anything")
 	}
 }
 

@@ -23,6 +23,12 @@ type call struct {
 	start       time.Time
 	making      bool // it has a place among the large answers that are made
 
+	// What it is taken to need until its answer is sent, and how much of the budget of
+	// answers it has for that; nothing where it is small. Guarded by c.mu once the call
+	// is under way.
+	need, owes int64
+	left       bool // by its connection, which has ended: nothing is sent
+
 	mu      sync.Mutex
 	waiting func() // ends a wait early: the connection or the server ends
 
@@ -76,7 +82,12 @@ func (k *call) finish() {
 	if len(c.calls) > 0 && c.calls[0] == k || c.closed {
 		c.work.Signal()
 	}
+	var owed int64
+	if k.left {
+		owed = c.settle(k)
+	}
 	c.mu.Unlock()
+	c.s.answers.give(c, owed)
 }
 
 // made gives up the place for making a large answer.
@@ -85,6 +96,12 @@ func (k *call) made() {
 		k.making = false
 		k.c.s.answers.leave()
 	}
+}
+
+// unmade gives back what admit has taken, of a call that does not come about.
+func (k *call) unmade() {
+	k.made()
+	k.c.s.answers.give(k.c, k.owes)
 }
 
 // wait sets what ends the call's wait early. It reports false where the

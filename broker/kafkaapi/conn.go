@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker/memory"
@@ -37,6 +36,8 @@ type conn struct {
 	work     sync.Cond // the writer waits for the first call to be done
 	calls    []*call   // under way, in the order of the requests
 	held     int64     // bytes of their frames, and of the one that arrives
+	unsent   int64     // what they need until their answers are sent
+	writes   flow      // what is sent now
 	draining bool      // no more requests are taken
 	ended    bool      // the reader is done
 	closed   bool
@@ -67,13 +68,10 @@ func (c *conn) close() {
 		c.nc.Close()
 		c.mu.Lock()
 		c.closed = true
-		calls := slices.Clone(c.calls) // the writer goes on taking them away
 		c.room.Broadcast()
 		c.work.Broadcast()
 		c.mu.Unlock()
-		for _, k := range calls {
-			k.hurry()
-		}
+		c.hurry()
 	})
 }
 
@@ -85,13 +83,10 @@ const drainWrite = 5 * time.Second
 func (c *conn) drain() {
 	c.mu.Lock()
 	c.draining = true
-	calls := slices.Clone(c.calls)
 	c.mu.Unlock()
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 	c.nc.SetWriteDeadline(time.Now().Add(drainWrite))
-	for _, k := range calls {
-		k.hurry()
-	}
+	c.hurry()
 }
 
 // abandon lets go of calls whose responses nobody will get.
@@ -99,9 +94,26 @@ func (c *conn) abandon() {
 	c.mu.Lock()
 	calls := c.calls
 	c.calls = nil
+	var owed int64
+	for _, k := range calls {
+		if k.left = true; k.done {
+			owed += c.settle(k)
+		}
+	}
 	c.mu.Unlock()
+	c.s.answers.give(c, owed)
 	for _, k := range calls {
 		k.made()
+		k.hurry()
+	}
+}
+
+// hurry ends the waits of all calls under way.
+func (c *conn) hurry() {
+	c.mu.Lock()
+	calls := slices.Clone(c.calls)
+	c.mu.Unlock()
+	for _, k := range calls {
 		k.hurry()
 	}
 }
@@ -186,12 +198,31 @@ func (c *conn) next(in *incoming) error {
 	if !c.awaitRoom(key) {
 		return net.ErrClosed
 	}
-	f, err := c.s.intakes.For(int(size)).Read(in, int(size), br.Buffered())
+	f, err := c.s.intakeFor(key, int(size)).Read(in, int(size), br.Buffered())
 	if err != nil {
 		return err
 	}
 	c.s.metrics.bytesIn.Add(float64(size) + 4)
 	return c.begin(f)
+}
+
+// asideShare is the part of the memory for requests that intakeFor sets aside.
+const asideShare = 8
+
+// asideFrom is the smallest request that may be set aside.
+const asideFrom = 4 << 10
+
+// intakeFor returns the share of memory that a request comes out of.
+func (s *Server) intakeFor(key kafka.Key, size int) *memory.Intake {
+	switch key {
+	case kafka.Produce, kafka.JoinGroup, kafka.SyncGroup:
+		// How much of a Produce request is records is not known before it is read.
+		return s.intakes.For(size)
+	}
+	if size <= asideFrom {
+		return s.intakes.For(size)
+	}
+	return s.aside
 }
 
 // otherProtocol says what begins with the bytes of size, where that is not a request
@@ -281,12 +312,12 @@ func (c *conn) begin(f memory.Request) error {
 		k.replyRaw(kafka.AppendUnsupportedAPIVersions(nil, unsupported.CorrelationID))
 		return nil
 	}
-	var req kmsg.Request
+	var what kafka.Measured
 	if err == nil && handlers[h.Key] == nil {
 		err = &kafka.UnsupportedError{Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID}
 	}
 	if err == nil {
-		req, err = kafka.DecodeRequest(h, body)
+		what, err = kafka.Measure(h, body)
 	}
 	if err != nil {
 		f.Release()
@@ -294,20 +325,38 @@ func (c *conn) begin(f memory.Request) error {
 	}
 	k := &call{
 		c: c, frame: f, key: h.Key, version: h.Version, correlation: h.CorrelationID,
-		clientID: c.clientName(h.ClientID), req: req, start: time.Now(),
+		clientID: c.clientName(h.ClientID), start: time.Now(), need: answerNeeds(h.Key, &what),
 	}
-	if mayBeLarge(req) {
-		if k.making = c.s.answers.enter(c); !k.making {
-			f.Release()
-			return net.ErrClosed
-		}
-	}
-	if !c.push(k) {
-		k.made()
+	if !c.s.answers.admit(k, &what) {
+		f.Release()
 		return net.ErrClosed
 	}
-	handlers[h.Key](c.s, k)
+	if k.req, err = what.Decode(); err != nil {
+		k.unmade()
+		f.Release()
+		return errAfterAnswers{err}
+	}
+	if !c.push(k) {
+		k.unmade()
+		return net.ErrClosed
+	}
+	c.handle(k)
 	return nil
+}
+
+// handle hands a call to its handler.
+func (c *conn) handle(k *call) {
+	ok := false
+	defer func() {
+		if !ok { // it panics, and may never be answered
+			c.mu.Lock()
+			owed := c.settle(k)
+			c.mu.Unlock()
+			c.s.answers.give(c, owed)
+		}
+	}()
+	handlers[k.key](c.s, k)
+	ok = true
 }
 
 // clientName returns a client id as a string. It hardly ever changes.
@@ -323,8 +372,8 @@ func (c *conn) clientName(id []byte) string {
 //
 // A request whose answer may be large waits until all before it are answered,
 // and those behind it until it is: so a connection holds one such answer, and
-// not as many as a client asks for without reading them. Nor does a connection
-// hold more of the memory for requests than its share, and one request.
+// not as many as a client asks for without reading them. Nor do a connection's
+// requests and answers hold more than its share of memory, and one request.
 func (c *conn) awaitRoom(key kafka.Key) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -340,7 +389,7 @@ func (c *conn) fits(key kafka.Key) bool {
 	switch n := len(c.calls); {
 	case n == 0:
 		return true
-	case n >= int(c.s.cfg.ConnectionMaxInFlight), c.held >= c.s.cfg.ConnectionMaxInFlightBytes:
+	case n >= int(c.s.cfg.ConnectionMaxInFlight), c.held+c.unsent >= c.s.cfg.ConnectionMaxInFlightBytes:
 		return false
 	default:
 		return answersSmall(key) && answersSmall(c.calls[n-1].key)
@@ -357,8 +406,54 @@ func (c *conn) push(k *call) bool {
 		return false
 	}
 	c.calls = append(c.calls, k)
+	c.unsent += k.need
 	c.mu.Unlock()
 	return true
+}
+
+// settle ends the account of a call's answer, which is sent or will never be. It
+// returns what the caller gives back to the budget of answers. c.mu is held.
+func (c *conn) settle(k *call) (owed int64) {
+	c.unsent -= k.need
+	owed = k.owes
+	k.need, k.owes = 0, 0
+	return owed
+}
+
+// answersFit says whether an answer that needs so much is small beside those that are not
+// sent yet.
+func (c *conn) answersFit(need int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unsent+need <= smallAnswers
+}
+
+// owes sets what k has of the budget of answers, and returns what it had.
+func (c *conn) owes(k *call, n int64) (had int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	had, k.owes = k.owes, n
+	return had
+}
+
+// needs adds to what k needs, and returns what of it is taken of the budget of answers.
+func (c *conn) needs(k *call, more int64) (owed int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.need += more
+	c.unsent += more
+	if c.unsent > smallAnswers {
+		owed = k.need - k.owes
+	}
+	k.owes += owed
+	return owed
+}
+
+// reads says whether something is being sent, and the client takes it too slowly.
+func (c *conn) reads(now time.Time, silence time.Duration) (sending, slow bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.writes.since.IsZero(), !c.closed && c.writes.slow(now, silence)
 }
 
 // answersSmall says whether the answer to a request of this kind is small.

@@ -60,6 +60,7 @@ func serveWith(tb testing.TB, prepare func(*Server), set ...string) (*broker.Cor
 		s.Shutdown(ctx)
 		core.Close()
 		store.Close()
+		s.answers.settled(tb)
 	})
 	return core, s
 }

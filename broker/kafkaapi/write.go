@@ -41,7 +41,7 @@ func (c *conn) write() {
 		if k == nil {
 			return
 		}
-		if growsWhenEncoded(k.resp) {
+		if !k.making && growsWhenEncoded(k.resp) {
 			if k.making = c.s.answers.enter(c); !k.making {
 				return
 			}
@@ -64,13 +64,9 @@ func (c *conn) write() {
 // flush sends what is in w. A large answer needs memory until it is sent.
 func (c *conn) flush(w *vector, k *call) error {
 	if k.stream == nil && len(w.out) > flushAt {
-		if w.held = c.s.answers.hold(c, len(w.out)); w.held == nil {
+		if !c.s.answers.encoded(k, int64(len(w.out))) {
 			return net.ErrClosed
 		}
-		defer func() {
-			w.held.end()
-			w.held = nil
-		}()
 		k.made()
 	}
 	return w.flush()
@@ -107,15 +103,14 @@ func (c *conn) first(w *vector) *call {
 // sent takes away the call that first returned.
 func (c *conn) sent() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.calls) == 0 {
-		return // the connection has ended meanwhile
-	}
+	owed := c.settle(c.calls[0])
 	c.calls[0] = nil
 	if c.calls = c.calls[1:]; len(c.calls) == 0 {
 		c.calls = nil
 	}
 	c.room.Signal()
+	c.mu.Unlock()
+	c.s.answers.give(c, owed)
 }
 
 // send puts k's response into w, which sends when it has enough.
@@ -149,7 +144,6 @@ type vector struct {
 	cuts []piece // what goes between the bytes of out
 	lent int
 	open []*partition.Reader
-	held *sending // the memory of out, where that is large
 }
 
 // piece is bytes that belong at out[at:].
@@ -179,10 +173,11 @@ func (w *vector) flush() error {
 	if w.bytes() == 0 {
 		return nil
 	}
+	w.c.beginWrites(int64(w.bytes()))
 	if len(w.cuts) == 0 {
 		return w.pieces()
 	}
-	w.c.setWriteDeadline()
+	w.c.beginWrite()
 	bufs := make(net.Buffers, 0, 2*len(w.cuts)+1)
 	at := 0
 	for _, p := range w.cuts {
@@ -196,36 +191,51 @@ func (w *vector) flush() error {
 		bufs = append(bufs, w.out[at:])
 	}
 	n, err := bufs.WriteTo(w.c.nc)
+	w.c.wrote(n)
 	w.c.s.metrics.bytesOut.Add(float64(n))
 	return err
 }
 
-// pieces sends out, and notes how the client takes it where that matters.
+// pieces sends out, piece by piece: each has its own time.
 func (w *vector) pieces() error {
 	for piece := range slices.Chunk(w.out, sendPiece) {
-		w.c.setWriteDeadline()
+		w.c.beginWrite()
 		n, err := w.c.nc.Write(piece)
+		w.c.wrote(int64(n))
 		w.c.s.metrics.bytesOut.Add(float64(n))
 		if err != nil {
 			return err
-		}
-		if w.held != nil {
-			w.held.wrote(n)
 		}
 	}
 	return nil
 }
 
-// setWriteDeadline gives the client its time to take what is sent next.
-func (c *conn) setWriteDeadline() {
+// beginWrites notes that so many bytes are to be sent.
+func (c *conn) beginWrites(size int64) {
+	c.mu.Lock()
+	c.writes = flow{size: size}
+	c.mu.Unlock()
+}
+
+// beginWrite gives the client its time to take what is sent next.
+func (c *conn) beginWrite() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
+	c.writes.since = now
 	switch idle := c.idleTime(); {
 	case c.draining:
-		c.nc.SetWriteDeadline(time.Now().Add(drainWrite))
+		c.nc.SetWriteDeadline(now.Add(drainWrite))
 	case idle >= 0:
-		c.nc.SetWriteDeadline(time.Now().Add(idle))
+		c.nc.SetWriteDeadline(now.Add(idle))
 	}
+}
+
+// wrote notes that the client has taken n bytes, and is waited for no more.
+func (c *conn) wrote(n int64) {
+	c.mu.Lock()
+	c.writes.moved(time.Now(), n)
+	c.mu.Unlock()
 }
 
 func (w *vector) release() {

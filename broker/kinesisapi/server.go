@@ -91,7 +91,7 @@ func newServer(core *broker.Core, cfg *config.Config, log *zap.Logger) (*Server,
 		pieceTime: bodyGrace,
 		writeTime: bodyGrace + writePiece*time.Second/bodyRate,
 	}
-	s.bodies = memory.NewIntakes(cfg.AWSQueuedMaxBytes/2, s.metrics.memoryWaits.Inc)
+	s.bodies = memory.NewIntakes(cfg.AWSQueuedMaxBytes/2, 0, s.metrics.memoryWaits.Inc)
 	s.ended, s.end = context.WithCancel(context.Background())
 	s.stopping, s.stop = context.WithCancel(s.ended)
 	quiet, err := zap.NewStdLogAt(log, zap.DebugLevel)

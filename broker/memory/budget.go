@@ -128,6 +128,17 @@ func (b *Budget) try(rung int, n int64) bool {
 	return true
 }
 
+// Overdraw takes n bytes whether they are free or not: for what is there already, and
+// cannot wait because others wait for it.
+func (b *Budget) Overdraw(n int64) {
+	b.mu.Lock()
+	b.rungs[0].used += n
+	b.mu.Unlock()
+}
+
+// Over says whether more is taken than there is.
+func (b *Budget) Over() bool { return b.Used() > b.rungs[len(b.rungs)-1].limit }
+
 // Release gives n bytes back.
 func (b *Budget) Release(n int64) { b.release(steps{n}) }
 

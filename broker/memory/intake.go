@@ -40,12 +40,12 @@ const (
 	usualRequest = 2 << 20
 )
 
-// NewIntakes divides a budget of bytes. It calls waits when a request has to wait
-// for memory.
-func NewIntakes(bytes int64, waits func()) *Intakes {
+// NewIntakes divides a budget of bytes, of which so many as aside says are not for
+// these. It calls waits when a request has to wait for memory.
+func NewIntakes(bytes, aside int64, waits func()) *Intakes {
 	eighth := bytes / 8
 	return &Intakes{
-		NewIntake(eighth, smallRequest, waits), NewIntake(3*eighth, usualRequest, waits), NewIntake(4*eighth, math.MaxInt32, waits),
+		NewIntake(eighth, smallRequest, waits), NewIntake(3*eighth, usualRequest, waits), NewIntake(4*eighth-aside, math.MaxInt32, waits),
 	}
 }
 
