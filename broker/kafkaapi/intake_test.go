@@ -56,7 +56,7 @@ func TestAnnouncedRequestsStopNobody(t *testing.T) {
 			b := startGroupBrokerWith(t, func(s *Server) { server, s.intakes.Small.Haste = s, tc.haste },
 				"socket.request.max.bytes=2000000", "queued.max.request.bytes=2000000", "message.max.bytes=1900000")
 			for range tc.conns {
-				raw := kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrApiVersionsRequest(), 1)
+				raw := kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrProduceRequest(), 1)
 				binary.BigEndian.PutUint32(raw, 16<<10)
 				b.dial(t).sendAside(raw)
 			}
