@@ -35,7 +35,7 @@ func newMetrics() *metrics {
 		panics:         counter("handler_panics_total", "Connections closed because a handler failed: bugs of the server."),
 		memoryWaits:    counter("memory_waits_total", "Waits of requests for memory (queued.max.request.bytes)."),
 		slowRequests:   counter("slow_requests_closed_total", "Connections closed because their request arrived too slowly while others waited for memory."),
-		answerWaits:    counter("response_memory_waits_total", "Waits of responses for memory (queued.max.response.bytes)."),
+		answerWaits:    counter("response_memory_waits_total", "Waits for memory for responses (queued.max.response.bytes)."),
 		slowReaders:    counter("slow_readers_closed_total", "Connections closed because they did not read a response while others waited for memory."),
 		bytesIn:        counter("received_bytes_total", "Bytes of requests."),
 		bytesOut:       counter("sent_bytes_total", "Bytes of responses."),
@@ -64,7 +64,8 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCol
 func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	m := s.metrics
 	for _, c := range []prometheus.Collector{
-		m.connections, m.rejected, m.protocolErrors, m.panics, m.memoryWaits, m.slowRequests, m.bytesIn, m.bytesOut, m.duration,
+		m.connections, m.rejected, m.protocolErrors, m.panics, m.memoryWaits, m.slowRequests,
+		m.answerWaits, m.slowReaders, m.bytesIn, m.bytesOut, m.duration,
 	} {
 		c.Collect(ch)
 	}

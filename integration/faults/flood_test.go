@@ -74,6 +74,79 @@ func TestFloodOfAcks0(t *testing.T) {
 	mustServe(t, s)
 }
 
+// Clients that ask about many partitions, one request behind the other, and read none
+// of the answers, cost bounded memory: queued.max.response.bytes, and requests of
+// queued.max.request.bytes. Others are served beside them.
+func TestFloodOfUnreadAnswers(t *testing.T) {
+	harness.OnlyStreamweir(t, "it has no limit for answers")
+	s := harness.Start(t, harness.Plain(), harness.Config("queued.max.request.bytes", "67108864"),
+		harness.Config("socket.request.max.bytes", "16777216"), harness.Config("queued.max.response.bytes", "33554432"),
+		harness.Config("storage.cache.bytes", "16777216"))
+	mustServe(t, s)
+	flooded, topic := harness.Topic(t, s, 1), harness.Topic(t, s, 1)
+	before := memory(t, s)
+	for _, req := range aboutManyPartitions(flooded) {
+		for range 40 {
+			c := harness.Dial(t, s)
+			frame := c.Frame(1, req)
+			var flood sync.WaitGroup
+			flood.Go(func() {
+				for err := error(nil); err == nil; { // it is cut off, or ends with the test
+					_, err = c.Write(frame)
+				}
+			})
+			t.Cleanup(func() { c.Close(); flood.Wait() })
+		}
+	}
+	ctx := harness.Context(t, 3*harness.Long)
+	cl := writer(t, s, topic)
+	for i := range 20 {
+		if err := put(ctx, cl, fmt.Appendf(nil, "%d", i)); err != nil {
+			t.Fatalf("produce %d beside the flood: %v", i, err)
+		}
+		grown(t, s, before, 450*megabyte)
+	}
+	harness.Eventually(t, 2*harness.Long, "clients that do not read are closed", func() error {
+		return atLeast("closed", int64(scrape(t, s)["streamweir_kafka_slow_readers_closed_total"]), 5)
+	})
+	grown(t, s, before, 450*megabyte)
+	mustServe(t, s)
+}
+
+// aboutManyPartitions are requests of about 1 MB whose answers grow with them.
+func aboutManyPartitions(topic string) []kmsg.Request {
+	list := harness.At(kmsg.NewPtrListOffsetsRequest(), 5)
+	lt := kmsg.NewListOffsetsRequestTopic()
+	lt.Topic = topic
+	for i := range int32(60_000) {
+		lp := kmsg.NewListOffsetsRequestTopicPartition()
+		lp.Partition, lp.Timestamp = i, -1
+		lt.Partitions = append(lt.Partitions, lp)
+	}
+	list.Topics = append(list.Topics, lt)
+	commit := harness.At(kmsg.NewPtrOffsetCommitRequest(), 7)
+	commit.Group = "nobody"
+	ct := kmsg.NewOffsetCommitRequestTopic()
+	ct.Topic = topic
+	for i := range int32(50_000) {
+		cp := kmsg.NewOffsetCommitRequestTopicPartition()
+		cp.Partition = i
+		ct.Partitions = append(ct.Partitions, cp)
+	}
+	commit.Topics = append(commit.Topics, ct)
+	produce := harness.At(kmsg.NewPtrProduceRequest(), 9)
+	produce.Acks, produce.TimeoutMillis = -1, 10_000
+	pt := kmsg.NewProduceRequestTopic()
+	pt.Topic = topic
+	for i := range int32(100_000) {
+		pp := kmsg.NewProduceRequestTopicPartition()
+		pp.Partition = i
+		pt.Partitions = append(pt.Partitions, pp)
+	}
+	produce.Topics = append(produce.Topics, pt)
+	return []kmsg.Request{list, commit, produce}
+}
+
 // unacknowledged is a request whose answer nobody waits for.
 func unacknowledged(topic string, partition int32) *kmsg.ProduceRequest {
 	req := harness.At(kmsg.NewPtrProduceRequest(), 7)
