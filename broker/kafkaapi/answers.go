@@ -194,22 +194,17 @@ func (a *answers) owe(c *conn, n int64) {
 	}
 }
 
-func (a *answers) owed(c *conn) int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.debtors[c]
-}
-
 // encoded replaces what k was taken to need by the size of its encoded answer. It reports
 // false where the client has gone while it waited for more.
 func (a *answers) encoded(k *call, size int64) bool {
 	a.relieve()
 	c := k.c
 	had := c.owes(k, 0)
-	switch more := size > had; {
-	case !more, a.owed(c) > had:
-		// Calls behind it have taken something, so it must not wait.
+	switch {
+	case size <= had:
 		a.give(c, had-size)
+	case smallAnswer[k.key]:
+		// Calls behind it may have taken something, so it must not wait.
 		a.overdraw(c, size-had)
 	default:
 		a.give(c, had)

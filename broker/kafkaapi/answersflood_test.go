@@ -1,9 +1,12 @@
 package kafkaapi
 
 import (
+	"fmt"
 	"math"
 	"net"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -273,4 +276,55 @@ func TestAnswersThatGrow(t *testing.T) {
 	behind.finish()
 	c.sent()
 	a.settled(t)
+}
+
+// Calls that had taken memory and waited for a place, and calls that had places and
+// waited for memory, waited for each other for ever.
+func TestPlacesAreNotWaitedForWithMemory(t *testing.T) {
+	b, s := impatient(t, noChange)
+	commit := commitOf(1).(*kmsg.OffsetCommitRequest)
+	one := commit.Topics[0]
+	commit.Topics = nil
+	for i := range many + 1 {
+		one.Topic = fmt.Sprint("t", i)
+		if _, err := b.core.Topics.Ensure(one.Topic); err != nil {
+			t.Fatal(err)
+		}
+		commit.Topics = append(commit.Topics, one)
+	}
+	ask(b.dial(t), commit, func(r *kmsg.OffsetCommitResponse) int16 { return r.Topics[0].Partitions[0].ErrorCode })
+	all := kmsg.NewPtrOffsetFetchRequest()
+	all.Version = 8
+	for _, name := range []string{"g", strings.Repeat("x", 30_000)} { // so long that it needs memory
+		g := kmsg.NewOffsetFetchRequestGroup()
+		g.Group = name
+		all.Groups = append(all.Groups, g)
+	}
+	places, waits := silent(t, s), b.dial(t)
+	for range mostMaking {
+		s.answers.enter(places)
+	}
+	waits.send(all)
+	for !s.answered(kafka.OffsetFetch) {
+		runtime.Gosched()
+	}
+	if !s.answers.take(places, responseLimit) { // all there is
+		t.Fatal("the client is gone")
+	}
+	s.answers.give(places, responseLimit)
+	for range mostMaking {
+		s.answers.leave()
+	}
+	if r := waits.receive(all).(*kmsg.OffsetFetchResponse); len(r.Groups[0].Topics) != many+1 {
+		t.Errorf("%d topics", len(r.Groups[0].Topics))
+	}
+}
+
+// answered says whether some connection has an answer of this kind to send.
+func (s *Server) answered(key kafka.Key) bool {
+	return slices.ContainsFunc(s.all(), func(c *conn) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.calls) > 0 && c.calls[0].key == key && c.calls[0].done
+	})
 }

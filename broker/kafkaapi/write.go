@@ -42,6 +42,8 @@ func (c *conn) write() {
 			return
 		}
 		if !k.making && growsWhenEncoded(k.resp) {
+			// Who waits for a place must not have what those wait for who have one.
+			c.s.answers.give(c, c.owes(k, 0))
 			if k.making = c.s.answers.enter(c); !k.making {
 				return
 			}
