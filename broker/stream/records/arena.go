@@ -2,6 +2,7 @@ package records
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/streamweir/streamweir/broker/memory"
 )
@@ -109,6 +110,16 @@ func (a *arena) shrink(n int64) {
 	if a.taken > n {
 		a.refund(a.taken - n)
 	}
+}
+
+// await waits for n bytes, as memory.Ticket does.
+func (a *arena) await(n int64, every time.Duration, hurry func(), gone, late <-chan struct{}) bool {
+	if !a.budget.Ask(n).Await(every, hurry, gone, late) {
+		return false
+	}
+	a.taken += n
+	a.spare += n
+	return true
 }
 
 // ask queues for n bytes. The place is kept until collect or withdraw.

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker/coordinator"
+	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/broker/partition"
 	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/broker/shard"
@@ -49,6 +50,10 @@ type Options struct {
 
 // Manager is the data plane of all streams.
 type Manager struct {
+	// Outgoing are the answers and events on their way to clients. What reads or
+	// subscribes and finds no memory has those cut off that are not taken.
+	Outgoing *memory.Outgoing
+
 	streams    Streams
 	topics     *topic.Catalogue
 	partitions *partition.Manager
@@ -76,7 +81,8 @@ func New(o Options) (*Manager, error) {
 	}
 	m := &Manager{
 		streams: o.Streams, topics: o.Topics, partitions: o.Partitions, quotas: o.Quotas,
-		clock: o.Clock, log: o.Log, memory: newBudget(o.ReadBytes), iterators: iterators,
+		Outgoing: memory.NewOutgoing(),
+		clock:    o.Clock, log: o.Log, memory: newBudget(o.ReadBytes), iterators: iterators,
 		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
 	m.sessions.init()
@@ -172,6 +178,9 @@ func (m *Manager) age(timestamp int64) int64 {
 }
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
+
+// makeRoom is for those who wait for memory.
+func (m *Manager) makeRoom() { m.Outgoing.CutSlow(m.MemoryWanted()) }
 
 // MemoryWanted is how many bytes answers and events wait for.
 func (m *Manager) MemoryWanted() int64 { return m.memory.Wanted() }
