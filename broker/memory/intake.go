@@ -150,7 +150,7 @@ func (in *Intake) choose(wanted *steps) (cut []*arrival) {
 			free.add(&a.taken) // on the way
 			continue
 		}
-		if a.measure(now, &in.Haste); a.slow(&in.Haste) {
+		if a.measure(now, &in.Haste); a.left > in.Haste.Slow.Seconds() {
 			slow = append(slow, a)
 		}
 	}

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -20,7 +21,8 @@ type Outgoing struct {
 
 	mu      sync.Mutex
 	sending map[*Sending]struct{}
-	looked  time.Time
+	// When slow ones were last looked for, and silent ones.
+	lookedSlow, lookedSilent time.Time
 }
 
 // Sending is an answer on its way to its client.
@@ -67,18 +69,26 @@ func (s *Sending) End() (cut bool) {
 // CutSlow ends the slowest answers, as many as it takes to give others what they wait
 // for.
 func (o *Outgoing) CutSlow(wanted int64) {
-	for _, s := range o.choose(wanted) {
+	for _, s := range o.choose(wanted, &o.lookedSlow, o.Haste.Slow.Seconds()) {
 		s.end()
 	}
 }
 
-// choose marks the slowest answers, until together they hold the wanted bytes, and
-// returns all that are marked.
-func (o *Outgoing) choose(wanted int64) (cut []*Sending) {
+// CutSilent ends only answers of which nothing is taken any more: for others that do
+// not wait, but get less than they could.
+func (o *Outgoing) CutSilent(wanted int64) {
+	for _, s := range o.choose(wanted, &o.lookedSilent, math.MaxFloat64) {
+		s.end()
+	}
+}
+
+// choose marks the slowest of the answers that need more than slowFrom seconds, until
+// together they hold the wanted bytes, and returns all that are marked.
+func (o *Outgoing) choose(wanted int64, looked *time.Time, slowFrom float64) (cut []*Sending) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.now()
-	if !o.Haste.due(now, &o.looked) {
+	if !o.Haste.due(now, looked) {
 		return nil
 	}
 	var slow []*Sending
@@ -88,7 +98,7 @@ func (o *Outgoing) choose(wanted int64) (cut []*Sending) {
 			cut = append(cut, s)
 			continue
 		}
-		if s.measure(now, &o.Haste); s.slow(&o.Haste) {
+		if s.measure(now, &o.Haste); s.left > slowFrom {
 			slow = append(slow, s)
 		}
 	}

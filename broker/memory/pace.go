@@ -73,9 +73,6 @@ func (p *pace) measure(now time.Time, h *Haste) {
 	}
 }
 
-// slow says whether it is, as last measured.
-func (p *pace) slow(h *Haste) bool { return p.left > h.Slow.Seconds() }
-
 func (p *pace) pause(now time.Time) { p.until = now }
 
 func (p *pace) resume(now time.Time) {

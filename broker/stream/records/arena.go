@@ -16,9 +16,26 @@ type budget struct {
 	// ample is how much may be in use for an answer to have more than one record, so
 	// that clients that do not read leave room for those that do.
 	ample int64
+	// outgoing are those of the answers that are on their way to clients.
+	outgoing *memory.Outgoing
 }
 
-func newBudget(limit int64) *budget { return &budget{memory.NewBudget(limit), limit / 2} }
+func newBudget(limit int64, outgoing *memory.Outgoing) *budget {
+	return &budget{memory.NewBudget(limit), limit / 2, outgoing}
+}
+
+// makeRoom is for those who wait for memory: it has answers cut off whose clients do
+// not take them.
+func (b *budget) makeRoom() { b.outgoing.CutSlow(b.Wanted()) }
+
+// isAmple says whether an answer that has a record may take n bytes more.
+func (b *budget) isAmple(n int64) bool {
+	over := b.Used() + n - b.ample
+	if over > 0 {
+		b.outgoing.CutSilent(over)
+	}
+	return over <= 0
+}
 
 const (
 	firstChunk   = 8 << 10
@@ -46,7 +63,7 @@ type arena struct {
 // says that there is no record yet.
 func (a *arena) charge(n int64, first bool) bool {
 	if more := n - a.spare; more > 0 {
-		if !first && a.budget.Used()+more > a.budget.ample || !a.budget.TryAcquire(more) {
+		if !first && !a.budget.isAmple(more) || !a.budget.TryAcquire(more) {
 			return false
 		}
 		a.taken += more

@@ -84,7 +84,7 @@ func (m *Manager) readWaiting(ctx context.Context, it Iterator, limit int, out *
 			defer m.clock.AfterFunc(roomTime, stop)()
 			late = timer.Done()
 		}
-		if out.arena.await(full.need, m.Outgoing.Haste.Patience, m.makeRoom, ctx.Done(), late) {
+		if out.arena.await(full.need, m.Outgoing.Haste.Patience, m.memory.makeRoom, ctx.Done(), late) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

@@ -50,8 +50,8 @@ type Options struct {
 
 // Manager is the data plane of all streams.
 type Manager struct {
-	// Outgoing are the answers and events on their way to clients. What reads or
-	// subscribes and finds no memory has those cut off that are not taken.
+	// Outgoing are the answers and events on their way to clients. Where reads find no
+	// memory, those are cut off that are not taken.
 	Outgoing *memory.Outgoing
 
 	streams    Streams
@@ -79,10 +79,11 @@ func New(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	outgoing := memory.NewOutgoing()
 	m := &Manager{
 		streams: o.Streams, topics: o.Topics, partitions: o.Partitions, quotas: o.Quotas,
-		Outgoing: memory.NewOutgoing(),
-		clock:    o.Clock, log: o.Log, memory: newBudget(o.ReadBytes), iterators: iterators,
+		Outgoing: outgoing, memory: newBudget(o.ReadBytes, outgoing),
+		clock: o.Clock, log: o.Log, iterators: iterators,
 		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
 	m.sessions.init()
@@ -178,9 +179,6 @@ func (m *Manager) age(timestamp int64) int64 {
 }
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
-
-// makeRoom is for those who wait for memory.
-func (m *Manager) makeRoom() { m.Outgoing.CutSlow(m.MemoryWanted()) }
 
 // MemoryWanted is how many bytes answers and events wait for.
 func (m *Manager) MemoryWanted() int64 { return m.memory.Wanted() }

@@ -228,7 +228,7 @@ func (s *Subscription) await(ctx context.Context, sh Shard, now time.Time, wait 
 	select {
 	case <-s.wake:
 		if s.out.arena.ticket != nil {
-			s.m.makeRoom()
+			s.m.memory.makeRoom()
 		}
 		return nil
 	case <-s.out.arena.granted():
