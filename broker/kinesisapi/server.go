@@ -61,7 +61,9 @@ const (
 	// under way; placeHurry is how often those that are slow are then closed.
 	placeGrace = 3 * time.Second
 	placeHurry = 250 * time.Millisecond
-	// pingAfter and pingTime find HTTP/2 clients that are gone.
+	// pingAfter and pingTime find HTTP/2 clients that are gone, and those whose header
+	// does not end: frames of nothing are within every limit of size, but no answer to
+	// a ping can stand between them.
 	pingAfter = time.Minute
 	pingTime  = 15 * time.Second
 )
