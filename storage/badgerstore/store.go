@@ -307,6 +307,7 @@ func (s *Store) collectValueLog() error {
 		s.turns.Lock()
 		defer s.turns.Unlock()
 	}
+	defer s.writeback.moving()()
 	return s.db.RunValueLogGC(collectRatio)
 }
 

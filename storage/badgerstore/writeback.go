@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -20,6 +21,9 @@ type writeback struct {
 	wake  chan struct{}
 	stop  chan struct{}
 	fresh atomic.Int64 // bytes handed to Badger since the last wake-up
+	// moves ticks while Badger's collection moves values: it writes as fast as it
+	// can, and tells nobody how much.
+	moves *time.Ticker
 
 	file *os.File // the one that is being written, as far as is known
 	id   uint32
@@ -29,11 +33,26 @@ type writeback struct {
 // Less would have the disk flush its own cache more often than it gains.
 const writebackDivisor = 16
 
+// movesSync is the time between two syncs while values are moved: a disk takes
+// about a part of a file in it.
+const movesSync = 25 * time.Millisecond
+
 func newWriteback(s *Store) *writeback {
-	return &writeback{
+	w := &writeback{
 		s: s, every: s.opts.ValueLogFileBytes / writebackDivisor,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		moves: time.NewTicker(movesSync),
 	}
+	w.moves.Stop()
+	return w
+}
+
+// moving says that Badger begins to move values; done is called when it has ended.
+func (w *writeback) moving() (done func()) {
+	if !w.s.opts.SyncAlways {
+		w.moves.Reset(movesSync)
+	}
+	return w.moves.Stop
 }
 
 // wrote says that so many bytes have been handed to Badger.
@@ -55,6 +74,7 @@ func (w *writeback) run() {
 		case <-w.stop:
 			return
 		case <-w.wake:
+		case <-w.moves.C:
 		}
 		if err := w.follow(); err != nil {
 			// Badger syncs the whole file when it ends it, as it would anyway.

@@ -64,3 +64,22 @@ func TestNothingIsSyncedBehindWhereAppendsWaitForIt(t *testing.T) {
 		}
 	}
 }
+
+// TestMovedValuesAreSyncedBehindTheWriter: Badger's collection tells nobody what it
+// writes, and its writer would wait for all of it at the end of a file.
+func TestMovedValuesAreSyncedBehindTheWriter(t *testing.T) {
+	synced := make(chan struct{}, 1)
+	s := mustOpen(t, Options{Dir: t.TempDir(), ValueLogFileBytes: 4 << 20, syncFile: func(f *os.File) error {
+		select {
+		case synced <- struct{}{}:
+		default:
+		}
+		return f.Sync()
+	}})
+	defer s.Close()
+	done := s.writeback.moving()
+	for range 3 {
+		<-synced
+	}
+	done()
+}
