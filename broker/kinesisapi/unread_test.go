@@ -69,7 +69,8 @@ func (f *frame) wasOneCut() {
 // record takes 25 MiB until it is encoded and 10 then, and an event 35.
 func crowded(t *testing.T) *live {
 	l := newLive(t, "kinesis.limits=off", fmt.Sprint("aws.queued.max.bytes=", 64<<20))
-	l.writeTime = 24 * time.Hour // by which nothing ends
+	l.writeTime = 24 * time.Hour                      // by which nothing ends
+	l.outgoing.Haste.Silence = 200 * time.Millisecond // nobody waits for the clients that read
 	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1,"MaxRecordSizeInKiB":8192}`)
 	l.ask("CreateStream", `{"StreamName":"other","ShardCount":1}`)
 	l.put("k", strings.Repeat("x", 15<<19))
@@ -107,6 +108,8 @@ func TestUnreadAnswersMakeRoomForOthers(t *testing.T) {
 				}
 			}
 		})
+	}
+	for _, protocol := range []string{"h1s", "h2c"} {
 		t.Run("SubscribeToShard over "+protocol, func(t *testing.T) {
 			l := crowded(t)
 			c, url := l.reluctant(protocol)
@@ -200,7 +203,10 @@ func TestUnreadAnswersGiveUpTheirPlaces(t *testing.T) {
 	h := testHandlers()
 	h["PutRecord"] = answers(large)
 	for _, protocol := range protocols {
-		f := serve(t, h, func(c *config.Config) { c.AWSMaxRequests = 1 }, func(s *Server) { s.placeTime, s.writeTime = time.Hour, time.Hour })
+		f := serve(t, h, func(c *config.Config) { c.AWSMaxRequests = 1 }, func(s *Server) {
+			s.placeTime, s.writeTime = time.Hour, time.Hour
+			s.outgoing.Haste.Silence = 200 * time.Millisecond
+		})
 		c, url := f.reluctant(protocol)
 		begun(t, c, request(t, url, "PutRecord", []byte(`{"PartitionKey":"k","Data":"AAAA"}`)), 100)
 		if used := f.bodies.Used(); used != 0 {
