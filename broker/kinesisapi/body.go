@@ -73,6 +73,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, call *Call) bo
 		s.metrics.bytesIn.Add(float64(len(call.body.Buf.B)))
 		return true
 	case errors.Is(err, memory.ErrTooLarge):
+		// Without a body, as AWS's front refuses it: what clients show is the status.
 		s.metrics.rejectedRequests.Inc()
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusRequestEntityTooLarge)

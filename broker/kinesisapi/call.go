@@ -18,9 +18,11 @@ type Call struct {
 	Codec  aws.Codec
 	Caller Identity
 
-	s    *Server
-	body memory.Request
-	done []func()
+	s      *Server
+	conn   *conn // that it came on
+	remote string
+	body   memory.Request
+	done   []func()
 }
 
 // after calls f when the answer was sent, or there will be none.
@@ -35,7 +37,7 @@ func (c *Call) release() {
 }
 
 // newCall gives a request its id and tells the client.
-func (s *Server) newCall(w http.ResponseWriter) *Call {
+func (s *Server) newCall(w http.ResponseWriter, r *http.Request) *Call {
 	var b [16 + 48]byte
 	for i := range b {
 		b[i] = byte(rand.Uint32())
@@ -46,5 +48,5 @@ func (s *Server) newCall(w http.ResponseWriter) *Call {
 	// Spelled as AWS spells them, which Header.Set would not.
 	w.Header()["x-amzn-RequestId"] = []string{id}
 	w.Header()["x-amz-id-2"] = []string{base64.StdEncoding.EncodeToString(b[16:])}
-	return &Call{s: s, RequestID: id}
+	return &Call{s: s, conn: connOf(r.Context()), remote: r.RemoteAddr, RequestID: id}
 }

@@ -2,10 +2,9 @@ package kinesisapi
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"runtime/debug"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,18 +17,18 @@ import (
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	call := s.newCall(w)
+	call := s.newCall(w, r)
 	// Also where a request is answered without its body: the HTTP server waits for
 	// that, or a part of it, before it goes on.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.pieceTime))
 	if !s.begin() {
-		s.answerXML(w, http.StatusServiceUnavailable, errBusy)
+		s.answerXML(w, call, http.StatusServiceUnavailable, errBusy)
 		return
 	}
 	defer s.inFlight.Done()
 	if !s.takePlace(r.Context()) {
 		s.metrics.rejectedRequests.Inc()
-		s.answerXML(w, http.StatusServiceUnavailable, errBusy)
+		s.answerXML(w, call, http.StatusServiceUnavailable, errBusy)
 		return
 	}
 	defer func() { <-s.places }()
@@ -42,15 +41,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isQuery(r):
 		s.sts(w, r, call)
 	case r.Method != http.MethodPost:
-		s.answerXML(w, http.StatusForbidden, errNoOperation)
+		s.answerXML(w, call, http.StatusForbidden, errNoOperation)
 	default:
 		s.action(w, r, call)
 	}
 }
 
 // takePlace takes one of the places for requests. Where there is none, those whose
-// bodies come slowly lose theirs, by the rule for memory: a few connections could
-// hold all of them for the time that a body has.
+// bodies come slowly lose theirs, and those whose answers are read slowly, by the rule
+// for memory: a few connections could hold all of them for the time that a body has.
 func (s *Server) takePlace(ctx context.Context) bool {
 	select {
 	case s.places <- struct{}{}:
@@ -69,6 +68,7 @@ func (s *Server) takePlace(ctx context.Context) bool {
 	defer hurry.Stop()
 	for {
 		s.bodies.CutSlow()
+		s.outgoing.CutSlow(math.MaxInt64)
 		select {
 		case s.places <- struct{}{}:
 			return true
@@ -106,9 +106,9 @@ func (s *Server) action(w http.ResponseWriter, r *http.Request, call *Call) {
 	name, found := strings.CutPrefix(r.Header.Get("X-Amz-Target"), kinesis.Target)
 	if call.Codec == nil {
 		if !strings.Contains(r.Header.Get("X-Amz-Target"), ".") {
-			s.answerXML(w, http.StatusForbidden, errNoOperation)
+			s.answerXML(w, call, http.StatusForbidden, errNoOperation)
 		} else {
-			s.answerXML(w, http.StatusNotFound, &aws.Error{Type: aws.UnknownOperation})
+			s.answerXML(w, call, http.StatusNotFound, &aws.Error{Type: aws.UnknownOperation})
 		}
 		return
 	}
@@ -178,41 +178,8 @@ func (s *Server) answer(w http.ResponseWriter, call *Call, status int, out aws.O
 	if held, ok := out.(interface{ Encoded(size int) }); ok {
 		held.Encoded(len(body)) // the records are not needed while the client reads
 	}
-	s.send(w, status, call.Codec.ContentType(), body)
-}
-
-// send writes a whole response.
-func (s *Server) send(w http.ResponseWriter, status int, contentType string, body []byte) {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	allow := func() { setWriteDeadline(w, s.writeTime) }
-	allow()
-	w.WriteHeader(status)
-	if err := writePieces(w, body, allow); err != nil {
-		s.metrics.brokenResponses.Inc()
-		panic(http.ErrAbortHandler) // the connection is no good any more
-	}
-	s.metrics.bytesOut.Add(float64(len(body)))
-}
-
-// writePiece is how much of a response has a deadline of its own: who reads
-// nothing of a large one does not hold its memory for as long as it may take.
-const writePiece = 256 << 10
-
-// writePieces writes b, of which the client has to read each piece in the time that
-// it is allowed.
-func writePieces(w http.ResponseWriter, b []byte, allow func()) error {
-	for piece := range slices.Chunk(b, writePiece) {
-		allow()
-		if _, err := w.Write(piece); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func setWriteDeadline(w http.ResponseWriter, d time.Duration) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
+	call.body.Release() // nor is what an answer was made of
+	s.send(w, call, status, call.Codec.ContentType(), body)
 }
 
 // fail answers with an error.
@@ -225,7 +192,8 @@ func (s *Server) fail(w http.ResponseWriter, call *Call, e *aws.Error) {
 func (s *Server) subscription(w http.ResponseWriter, r *http.Request, call *Call, in aws.Input, h handler) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	out := &EventStream{s: s, call: call, w: w, frames: aws.NewEventWriter(call.Codec)}
+	call.body.Release() // a subscription is long, and refers to nothing in it
+	out := &EventStream{outlet: newOutlet(w, call), frames: aws.NewEventWriter(call.Codec)}
 	defer out.end()
 	defer context.AfterFunc(s.stopping, func() {
 		cancel()

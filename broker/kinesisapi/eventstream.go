@@ -2,8 +2,6 @@ package kinesisapi
 
 import (
 	"fmt"
-	"net/http"
-	"sync"
 	"time"
 
 	"github.com/streamweir/streamweir/protocol/aws"
@@ -11,15 +9,10 @@ import (
 
 // EventStream is the response of a subscription. It is used by one goroutine.
 type EventStream struct {
-	s      *Server
-	call   *Call
-	w      http.ResponseWriter
+	outlet
 	frames *aws.EventWriter
 	begun  bool
 	broken bool // the client cannot be reached any more
-
-	mu   sync.Mutex
-	over bool // w must not be used any more
 }
 
 // stopTime is how long a client may take to read a piece of an event while the
@@ -27,24 +20,11 @@ type EventStream struct {
 const stopTime = time.Second
 
 // hurry is called when the server stops.
-func (e *EventStream) hurry() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.over {
-		setWriteDeadline(e.w, stopTime)
-	}
-}
+func (e *EventStream) hurry() { e.allow(stopTime) }
 
-// end is called before the handler returns.
-func (e *EventStream) end() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.over = true
-}
-
-// allow gives the client its time to read the next piece.
-func (e *EventStream) allow() {
-	setWriteDeadline(e.w, e.s.writeTime)
+// next gives the client its time to read the next piece.
+func (e *EventStream) next() {
+	e.allow(e.s.writeTime)
 	if e.s.stopping.Err() != nil {
 		e.hurry()
 	}
@@ -60,7 +40,7 @@ func (e *EventStream) Begin() error {
 	if err != nil {
 		return err
 	}
-	return e.write(frame)
+	return e.send(frame)
 }
 
 // Send sends an event. It calls encoded, which may be nil, with the event's size
@@ -79,27 +59,21 @@ func (e *EventStream) Send(event aws.Output, encoded func(size int)) error {
 	if encoded != nil {
 		encoded(len(frame))
 	}
-	return e.write(frame)
+	return e.send(frame)
 }
 
 func (e *EventStream) fail(err *aws.Error) {
 	if frame, ferr := e.frames.Exception(err); ferr == nil {
-		_ = e.write(frame) // the stream ends in either case
+		_ = e.send(frame) // the stream ends in either case
 	}
 }
 
-// write sends a frame at once, and lets go of it.
-func (e *EventStream) write(frame []byte) error {
+// send sends a frame at once, and lets go of it.
+func (e *EventStream) send(frame []byte) error {
 	defer e.frames.Reset()
-	err := writePieces(e.w, frame, e.allow)
-	if err == nil {
-		err = http.NewResponseController(e.w).Flush()
-	}
-	if err != nil {
+	if err := e.write(frame, e.next, true); err != nil {
 		e.broken = true
-		e.s.metrics.brokenResponses.Inc()
 		return fmt.Errorf("send an event: %w", err)
 	}
-	e.s.metrics.bytesOut.Add(float64(len(frame)))
 	return nil
 }

@@ -46,7 +46,7 @@ func serve(t testing.TB, handlers table, change func(*config.Config), tune ...fu
 	}
 	core, logs := observer.New(zap.InfoLevel)
 	f.logs = logs
-	s, err := newServer(nil, cfg, zap.New(core))
+	s, err := newServer(cfg, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}

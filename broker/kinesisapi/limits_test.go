@@ -462,3 +462,27 @@ func TestHostileBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestHeadersWithoutEnd: a request's header in HTTP/2 may have frames without end that
+// are empty, which no limit of size ends; but the ping that finds clients that are gone
+// is not answered in the middle of one.
+func TestHeadersWithoutEnd(t *testing.T) {
+	f := serve(t, testHandlers(), nil, func(s *Server) {
+		s.http.HTTP2.SendPingTimeout, s.http.HTTP2.PingTimeout = 50*time.Millisecond, 50*time.Millisecond
+	})
+	c := dial(t, f)
+	const settings, headers, continuation = "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00\x01\x01\x00\x00\x00\x00\x01\x83", "\x00\x00\x00\x09\x00\x00\x00\x00\x01"
+	if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+settings+headers); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetWriteDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := io.WriteString(c, continuation); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("the connection is still open")
+		} else if err != nil {
+			break
+		}
+	}
+}

@@ -1,10 +1,12 @@
 package kinesisapi
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -151,6 +153,8 @@ type conn struct {
 	first byte
 	once  sync.Once
 
+	writing atomic.Int64 // when the write began that has not ended, in ns; 0 for none
+
 	mu      sync.Mutex
 	peeking bool
 	unread  bool // first is still to be read
@@ -192,6 +196,34 @@ func (c *conn) Read(b []byte) (int, error) {
 		return 1, nil
 	}
 	return c.Conn.Read(b)
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	c.writing.Store(time.Now().UnixNano())
+	defer c.writing.Store(0)
+	return c.Conn.Write(b)
+}
+
+// endStuck closes the connection if nothing of what is written is read for so long.
+func (c *conn) endStuck(silence time.Duration) {
+	if began := c.writing.Load(); began != 0 && time.Since(time.Unix(0, began)) >= silence {
+		c.Close()
+	}
+}
+
+type connKey struct{}
+
+// withConn tells requests what connection they come on.
+func withConn(ctx context.Context, nc net.Conn) context.Context {
+	if secure, ok := nc.(*tls.Conn); ok {
+		nc = secure.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, nc)
+}
+
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
 }
 
 func (c *conn) Close() error {

@@ -43,8 +43,7 @@ func newLive(t testing.TB, over ...string) *live {
 		t.Fatal(err)
 	}
 	t.Cleanup(core.Close)
-	l := &live{frame: serve(t, handlers(), func(c *config.Config) { c.AWSQueuedMaxBytes = cfg.AWSQueuedMaxBytes })}
-	l.core = core
+	l := &live{frame: serve(t, handlers(), func(c *config.Config) { c.AWSQueuedMaxBytes = cfg.AWSQueuedMaxBytes }, func(s *Server) { s.use(core) })}
 	l.http, l.url = l.client("h2c")
 	return l
 }

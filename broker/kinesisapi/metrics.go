@@ -14,6 +14,7 @@ type metrics struct {
 	brokenRequests   prometheus.Counter
 	slowRequests     prometheus.Counter
 	brokenResponses  prometheus.Counter
+	slowResponses    prometheus.Counter
 	panics           prometheus.Counter
 	memoryWaits      prometheus.Counter
 	bytesIn          prometheus.Counter
@@ -33,6 +34,7 @@ func newMetrics() *metrics {
 		brokenRequests:   counter("requests_broken_total", "Requests that did not arrive whole or in time."),
 		slowRequests:     counter("requests_slow_total", "Requests cut off because they arrived slowly while others waited for memory."),
 		brokenResponses:  counter("responses_broken_total", "Responses that their clients did not read."),
+		slowResponses:    counter("responses_slow_total", "Responses cut off because their clients did not read them while others waited for memory or a place."),
 		panics:           counter("handler_panics_total", "Requests cut off because a handler failed: bugs of the server."),
 		memoryWaits:      counter("memory_waits_total", "Requests that had to wait for memory (aws.queued.max.bytes)."),
 		bytesIn:          counter("received_bytes_total", "Bytes of request bodies."),
@@ -62,8 +64,8 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCol
 func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	m := s.metrics
 	for _, c := range []prometheus.Collector{
-		m.connections, m.rejected, m.rejectedRequests, m.brokenRequests, m.slowRequests, m.brokenResponses, m.panics,
-		m.memoryWaits, m.bytesIn, m.bytesOut, m.duration, m.errors,
+		m.connections, m.rejected, m.rejectedRequests, m.brokenRequests, m.slowRequests, m.brokenResponses, m.slowResponses,
+		m.panics, m.memoryWaits, m.bytesIn, m.bytesOut, m.duration, m.errors,
 	} {
 		c.Collect(ch)
 	}

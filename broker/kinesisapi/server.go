@@ -26,12 +26,13 @@ type Server struct {
 	handlers table
 	auth     Authenticator
 
-	bodies    *memory.Intakes // requests
-	places    chan struct{}   // one for each request that is worked on
-	waiting   chan struct{}   // one for each that waits for a place
-	placeTime time.Duration   // for which it waits at most
-	pieceTime time.Duration   // for each piece of a body to arrive; see memory.Source
-	writeTime time.Duration   // for each piece of a response to be read
+	bodies    *memory.Intakes  // requests
+	outgoing  *memory.Outgoing // responses
+	places    chan struct{}    // one for each request that is worked on
+	waiting   chan struct{}    // one for each that waits for a place
+	placeTime time.Duration    // for which it waits at most
+	pieceTime time.Duration    // for each piece of a body to arrive; see memory.Source
+	writeTime time.Duration    // for each piece of a response to be read
 
 	http     *http.Server
 	listener *listener
@@ -57,10 +58,12 @@ const (
 	bodyGrace = 30 * time.Second
 	bodyRate  = 32 << 10
 	// placeGrace is how long a request waits for a place where aws.max.requests are
-	// under way; placeHurry is how often those that come slowly are then closed.
+	// under way; placeHurry is how often those that are slow are then closed.
 	placeGrace = 3 * time.Second
 	placeHurry = 250 * time.Millisecond
-	// pingAfter and pingTime find HTTP/2 clients that are gone.
+	// pingAfter and pingTime find HTTP/2 clients that are gone, and those whose header
+	// does not end: frames of nothing are within every limit of size, but no answer to
+	// a ping can stand between them.
 	pingAfter = time.Minute
 	pingTime  = 15 * time.Second
 )
@@ -78,12 +81,20 @@ const (
 
 // New returns a server that does not listen yet.
 func New(core *broker.Core, log *zap.Logger) (*Server, error) {
-	return newServer(core, core.Config(), log)
+	s, err := newServer(core.Config(), log)
+	if err == nil {
+		s.use(core)
+	}
+	return s, err
 }
 
-func newServer(core *broker.Core, cfg *config.Config, log *zap.Logger) (*Server, error) {
+// use takes the core for what it serves. Who waits there for memory has the responses
+// cut off that are not read.
+func (s *Server) use(core *broker.Core) { s.core, s.outgoing = core, core.Records.Outgoing }
+
+func newServer(cfg *config.Config, log *zap.Logger) (*Server, error) {
 	s := &Server{
-		core: core, cfg: cfg, log: log, metrics: newMetrics(), handlers: handlers(),
+		outgoing: memory.NewOutgoing(), cfg: cfg, log: log, metrics: newMetrics(), handlers: handlers(),
 		auth:      anyone{account: cfg.AWSAccountID},
 		places:    make(chan struct{}, cfg.AWSMaxRequests),
 		waiting:   make(chan struct{}, (cfg.AWSMaxRequests+9)/10),
@@ -110,6 +121,7 @@ func newServer(core *broker.Core, cfg *config.Config, log *zap.Logger) (*Server,
 			SendPingTimeout:               pingAfter, PingTimeout: pingTime, WriteByteTimeout: bodyGrace,
 		},
 		BaseContext: func(net.Listener) context.Context { return s.ended },
+		ConnContext: withConn,
 		// What clients do wrong is theirs to see, not the log's.
 		ErrorLog: quiet,
 	}

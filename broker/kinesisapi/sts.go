@@ -71,7 +71,7 @@ func (s *Server) sts(w http.ResponseWriter, r *http.Request, call *Call) {
 		s.failQuery(w, call, http.StatusForbidden, withoutSuffix(s.asError(call, err)))
 		return
 	}
-	s.sendXML(w, http.StatusOK, &getCallerIdentityResponse{
+	s.sendXML(w, call, http.StatusOK, &getCallerIdentityResponse{
 		Arn: call.Caller.ARN, UserID: call.Caller.UserID, Account: call.Caller.Account, RequestID: call.RequestID,
 	})
 }
@@ -89,25 +89,25 @@ func withoutSuffix(e *aws.Error) *aws.Error {
 
 func (s *Server) failQuery(w http.ResponseWriter, call *Call, status int, e *aws.Error) {
 	s.metrics.failed(call.Action, e.Type)
-	s.sendXML(w, status, &errorResponse{
+	s.sendXML(w, call, status, &errorResponse{
 		XMLName: xml.Name{Space: stsNamespace, Local: "ErrorResponse"},
 		Type:    "Sender", Code: e.Type, Message: e.Message, RequestID: call.RequestID,
 	})
 }
 
-func (s *Server) sendXML(w http.ResponseWriter, status int, v any) {
+func (s *Server) sendXML(w http.ResponseWriter, call *Call, status int, v any) {
 	body, err := xml.Marshal(v)
 	if err != nil {
 		panic(err) // a struct of texts has an encoding
 	}
-	s.send(w, status, "text/xml", append(body, '\n'))
+	s.send(w, call, status, "text/xml", append(body, '\n'))
 }
 
 // answerXML is how AWS answers what is neither JSON nor CBOR.
-func (s *Server) answerXML(w http.ResponseWriter, status int, e *aws.Error) {
+func (s *Server) answerXML(w http.ResponseWriter, call *Call, status int, e *aws.Error) {
 	body := "<" + e.Type + "/>\n"
 	if e.Message != "" {
 		body = "<" + e.Type + ">\n  <Message>" + e.Message + "</Message>\n</" + e.Type + ">\n"
 	}
-	s.send(w, status, "application/xml", []byte(body))
+	s.send(w, call, status, "application/xml", []byte(body))
 }

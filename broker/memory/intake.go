@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -70,20 +69,6 @@ func (s *Intakes) CutSlow() {
 // Used returns how many bytes are taken.
 func (s *Intakes) Used() int64 { return s.Small.Used() + s.Usual.Used() + s.Large.Used() }
 
-// Haste says when slow requests make room.
-type Haste struct {
-	// Patience is how long a request waits for memory before others that arrive
-	// slowly are closed for it.
-	Patience time.Duration
-	// Silence is after what time without a byte a request is slow, whatever its
-	// rate was.
-	Silence time.Duration
-	// Window is over what time the rate of a request is taken.
-	Window time.Duration
-	// Slow is how long a request may still need to arrive without being slow.
-	Slow time.Duration
-}
-
 // Errors of arrivals.
 var (
 	// ErrTooSlow is a request that made room for others.
@@ -125,8 +110,7 @@ func (in *Intake) await(rung int, n int64, gone, cut <-chan struct{}) bool {
 }
 
 // relieve ends the slowest requests, as many as it takes to give those who wait for
-// memory what they wait for. What one of those who wait has just done need not be
-// done again by each of the others.
+// memory what they wait for.
 func (in *Intake) relieve() {
 	if !in.mayRelieve() {
 		return
@@ -151,12 +135,7 @@ func (in *Intake) CutSlow() {
 func (in *Intake) mayRelieve() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	now := in.now()
-	if now.Sub(in.relieved) < in.Haste.Patience/10 {
-		return false
-	}
-	in.relieved = now
-	return true
+	return in.Haste.due(in.now(), &in.relieved)
 }
 
 // choose marks the slowest requests, until together they have the wanted bytes.
@@ -171,14 +150,11 @@ func (in *Intake) choose(wanted *steps) (cut []*arrival) {
 			free.add(&a.taken) // on the way
 			continue
 		}
-		a.measure(now)
-		if a.left > in.Haste.Slow.Seconds() {
+		if a.measure(now, &in.Haste); a.left > in.Haste.Slow.Seconds() {
 			slow = append(slow, a)
 		}
 	}
-	slices.SortFunc(slow, func(a, b *arrival) int {
-		return cmp.Or(cmp.Compare(b.left, a.left), a.last.Compare(b.last), cmp.Compare(a.read, b.read))
-	})
+	slices.SortFunc(slow, func(a, b *arrival) int { return slowest(&a.pace, &b.pace) })
 	for _, a := range slow {
 		if free.serves(wanted) {
 			break
@@ -197,30 +173,20 @@ func (in *Intake) choose(wanted *steps) (cut []*arrival) {
 type arrival struct {
 	in   *Intake
 	from Source
-	size int
 
 	// Guarded by in.mu.
-	read  int
+	pace
 	taken steps
 	cut   bool
 	waits chan struct{} // while it waits for memory; closed when it is cut
 	piece int           // bytes of the present piece
-	// rate is how many bytes a second came in the last window, infinite before the
-	// first has passed. The present one began at since, with before bytes; while
-	// the server itself makes the request wait, it stands still at until.
-	rate         float64
-	since, until time.Time
-	before       int
-	last         time.Time // when a byte came last
-	left         float64   // seconds that it still takes, as last measured
 }
 
 // begin notes a request of size bytes that has taken memory.
 func (in *Intake) begin(from Source, size int, taken steps) *arrival {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	now := in.now()
-	a := &arrival{in: in, from: from, size: size, taken: taken, rate: math.Inf(1), since: now, last: now}
+	a := &arrival{in: in, from: from, pace: newPace(size, in.now()), taken: taken}
 	in.arriving[a] = struct{}{}
 	return a
 }
@@ -241,12 +207,7 @@ func (a *arrival) isCut() bool {
 func (a *arrival) arrived(n int) bool {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	a.read += n
-	now := a.in.now()
-	if n > 0 {
-		a.last = now
-	}
-	a.measure(now)
+	a.moved(n, a.in.now(), &a.in.Haste)
 	if a.piece += n; a.piece < pieceBytes {
 		return false
 	}
@@ -254,28 +215,13 @@ func (a *arrival) arrived(n int) bool {
 	return true
 }
 
-// measure takes the rate of a window that has passed, and how many seconds the
-// request still takes at its rate: for ever when it has fallen silent.
-func (a *arrival) measure(now time.Time) {
-	if !a.until.IsZero() {
-		now = a.until
-	}
-	if passed := now.Sub(a.since); passed >= a.in.Haste.Window {
-		a.rate = float64(a.read-a.before) / passed.Seconds()
-		a.since, a.before = now, a.read
-	}
-	a.left = float64(a.size-a.read) / a.rate
-	if now.Sub(a.last) >= a.in.Haste.Silence {
-		a.left = math.Inf(1)
-	}
-}
-
 // pause stops the request's clock while the server makes it wait. What it returns is
 // closed when the request is cut.
 func (a *arrival) pause() <-chan struct{} {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	a.until, a.waits = a.in.now(), make(chan struct{})
+	a.pace.pause(a.in.now())
+	a.waits = make(chan struct{})
 	if a.cut {
 		close(a.waits)
 	}
@@ -285,9 +231,8 @@ func (a *arrival) pause() <-chan struct{} {
 func (a *arrival) resume() {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	waited := a.in.now().Sub(a.until)
-	a.since, a.last = a.since.Add(waited), a.last.Add(waited)
-	a.until, a.waits = time.Time{}, nil
+	a.pace.resume(a.in.now())
+	a.waits = nil
 }
 
 func (a *arrival) took(rung int, n int64) {

@@ -2,6 +2,7 @@ package records
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/streamweir/streamweir/broker/memory"
 )
@@ -15,9 +16,26 @@ type budget struct {
 	// ample is how much may be in use for an answer to have more than one record, so
 	// that clients that do not read leave room for those that do.
 	ample int64
+	// outgoing are those of the answers that are on their way to clients.
+	outgoing *memory.Outgoing
 }
 
-func newBudget(limit int64) *budget { return &budget{memory.NewBudget(limit), limit / 2} }
+func newBudget(limit int64, outgoing *memory.Outgoing) *budget {
+	return &budget{memory.NewBudget(limit), limit / 2, outgoing}
+}
+
+// makeRoom is for those who wait for memory: it has answers cut off whose clients do
+// not take them.
+func (b *budget) makeRoom() { b.outgoing.CutSlow(b.Wanted()) }
+
+// isAmple says whether an answer that has a record may take n bytes more.
+func (b *budget) isAmple(n int64) bool {
+	over := b.Used() + n - b.ample
+	if over > 0 {
+		b.outgoing.CutSilent(over)
+	}
+	return over <= 0
+}
 
 const (
 	firstChunk   = 8 << 10
@@ -45,7 +63,7 @@ type arena struct {
 // says that there is no record yet.
 func (a *arena) charge(n int64, first bool) bool {
 	if more := n - a.spare; more > 0 {
-		if !first && a.budget.Used()+more > a.budget.ample || !a.budget.TryAcquire(more) {
+		if !first && !a.budget.isAmple(more) || !a.budget.TryAcquire(more) {
 			return false
 		}
 		a.taken += more
@@ -109,6 +127,16 @@ func (a *arena) shrink(n int64) {
 	if a.taken > n {
 		a.refund(a.taken - n)
 	}
+}
+
+// await waits for n bytes, as memory.Ticket does.
+func (a *arena) await(n int64, every time.Duration, hurry func(), gone, late <-chan struct{}) bool {
+	if !a.budget.Ask(n).Await(every, hurry, gone, late) {
+		return false
+	}
+	a.taken += n
+	a.spare += n
+	return true
 }
 
 // ask queues for n bytes. The place is kept until collect or withdraw.

@@ -15,7 +15,8 @@ const (
 	// MaxGetRecords and MaxGetBytes bound one answer of GetRecords.
 	MaxGetRecords = 10_000
 	MaxGetBytes   = 10 << 20
-	// roomTime is how long a Get waits for memory.
+	// roomTime is how long a Get waits for memory: several rounds of cutting off those
+	// who do not take their answers, and less than the SDKs give a request.
 	roomTime = 10 * time.Second
 )
 
@@ -83,18 +84,14 @@ func (m *Manager) readWaiting(ctx context.Context, it Iterator, limit int, out *
 			defer m.clock.AfterFunc(roomTime, stop)()
 			late = timer.Done()
 		}
-		out.arena.ask(full.need)
-		select {
-		case <-out.arena.granted():
-			out.arena.collect()
-		case <-ctx.Done():
-			out.arena.withdraw()
-			return ctx.Err()
-		case <-late:
-			out.arena.withdraw()
-			return stream.Errorf(stream.ThroughputExceeded, "Rate exceeded for shard %s in stream %s under account %s: the memory for answers is in use.",
-				it.Shard.ID(), it.Shard.Topic.Name, m.streams.Account())
+		if out.arena.await(full.need, m.Outgoing.Haste.Patience, m.memory.makeRoom, ctx.Done(), late) {
+			continue
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return stream.Errorf(stream.ThroughputExceeded, "Rate exceeded for shard %s in stream %s under account %s: the memory for answers is in use.",
+			it.Shard.ID(), it.Shard.Topic.Name, m.streams.Account())
 	}
 }
 

@@ -182,3 +182,28 @@ func TestTheLargestRecordThatIsShown(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// An answer that has less than it could, because of others, has those cut off that
+// nobody takes; so the next one has all.
+func TestUnreadAnswersDoNotKeepOthersShort(t *testing.T) {
+	b, s := smallBench(t)
+	b.puts(s, "a", "b")
+	held := b.get(b.iterator(s, 0, Position{Type: TrimHorizon}), 1) // more than half of the memory
+	held.Encoded(3 << 20)
+	b.Outgoing.Haste.Silence = 0
+	cut := 0
+	sending := b.Outgoing.Begin(3<<20, func() { cut++ })
+	small := Position{Type: AfterSequenceNumber, Sequence: b.shard(s, 0).Sequence(0)}
+	few := b.get(b.iterator(s, 0, small), 10)
+	if len(few.List) != 1 || cut != 1 {
+		t.Errorf("%d records, %d answers are cut off", len(few.List), cut)
+	}
+	few.Release()
+	sending.End()
+	held.Release()
+	all := b.get(b.iterator(s, 0, small), 10)
+	defer all.Release()
+	if len(all.List) != 2 {
+		t.Errorf("%d records", len(all.List))
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker/coordinator"
+	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/broker/partition"
 	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/broker/shard"
@@ -49,6 +50,10 @@ type Options struct {
 
 // Manager is the data plane of all streams.
 type Manager struct {
+	// Outgoing are the answers and events on their way to clients. Where reads find no
+	// memory, those are cut off that are not taken.
+	Outgoing *memory.Outgoing
+
 	streams    Streams
 	topics     *topic.Catalogue
 	partitions *partition.Manager
@@ -74,9 +79,11 @@ func New(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	outgoing := memory.NewOutgoing()
 	m := &Manager{
 		streams: o.Streams, topics: o.Topics, partitions: o.Partitions, quotas: o.Quotas,
-		clock: o.Clock, log: o.Log, memory: newBudget(o.ReadBytes), iterators: iterators,
+		Outgoing: outgoing, memory: newBudget(o.ReadBytes, outgoing),
+		clock: o.Clock, log: o.Log, iterators: iterators,
 		decompressing: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
 	m.sessions.init()

@@ -208,8 +208,8 @@ func (s *Subscription) event(sh Shard) Event {
 }
 
 // await waits until there may be something to do: after wait, where that is not
-// 0, or when memory is there that was asked for, or else when something has been
-// committed; or when a time has come.
+// 0, or when memory is there that was asked for or some is to be made free, or else
+// when something has been committed; or when a time has come.
 func (s *Subscription) await(ctx context.Context, sh Shard, now time.Time, wait time.Duration) error {
 	due := min(s.last.Add(keepAlive).Sub(now), s.until.Sub(now))
 	switch {
@@ -220,11 +220,16 @@ func (s *Subscription) await(ctx context.Context, sh Shard, now time.Time, wait 
 		w.Committed = true
 		sh.partition.Watch(w, s.out.stable)
 		defer sh.partition.Unwatch(w)
+	default:
+		due = min(due, s.m.Outgoing.Haste.Patience)
 	}
 	stop := s.m.clock.AfterFunc(max(due, 0), s.nudge)
 	defer stop()
 	select {
 	case <-s.wake:
+		if s.out.arena.ticket != nil {
+			s.m.memory.makeRoom()
+		}
 		return nil
 	case <-s.out.arena.granted():
 		return nil
