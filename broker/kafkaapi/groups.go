@@ -18,10 +18,10 @@ func (s *Server) groupClient(k *call) group.Client {
 // connection or of the server answers it at once with early. The caller has
 // copied what it needs of the frame. The reply that parked returns counts only
 // where that has not happened; it is nil where nothing should wait any more.
-func (s *Server) parked(k *call, early func() kmsg.Response) (reply func(kmsg.Response)) {
+func (s *Server) parked(k *call, early func() kmsg.Response) func(kmsg.Response) {
 	k.frame.Release()
 	var answered atomic.Bool
-	reply = func(resp kmsg.Response) {
+	reply := func(resp kmsg.Response) {
 		if answered.CompareAndSwap(false, true) {
 			k.reply(resp)
 		}

@@ -498,6 +498,26 @@ func TestGroupAdminInEveryVersion(t *testing.T) {
 	})
 }
 
+// A JoinGroup whose connection ends before it waits is answered once, and whoever hurries
+// it afterwards, as the end of the connection does, finds nothing more to do.
+func TestParkedAtTheEndOfAConnection(t *testing.T) {
+	s := newAdmin(t).s
+	c := silent(t, s)
+	c.close()
+	k := &call{c: c, key: kafka.JoinGroup}
+	early := 0
+	if s.parked(k, func() kmsg.Response {
+		early++
+		return kmsg.NewPtrJoinGroupResponse()
+	}) != nil {
+		t.Error("it waits")
+	}
+	if !k.done || early != 1 {
+		t.Errorf("answered: %v, %d times", k.done, early)
+	}
+	k.hurry()
+}
+
 // A JoinGroup that waits is answered when the server stops, and does not keep
 // the server from stopping.
 func TestShutdownAnswersParkedJoin(t *testing.T) {
