@@ -43,7 +43,7 @@ func serverKeys() []Key {
 		{Name: "socket.request.max.bytes", Type: Int, Default: "104857600", Unit: "bytes", Check: Between(1024, maxInt),
 			Doc: "The largest request accepted. A connection that announces a larger one is closed."},
 		{Name: "queued.max.request.bytes", Type: Long, Default: "268435456", Unit: "bytes", Check: AtLeast(mib),
-			Doc: "Memory for the requests of all connections together. When it is used up, reading from connections waits, and after a second the connections whose requests arrive slowest are closed. An eighth of it is for requests of up to 16 KiB, three eighths for those above 2 MiB, an eighth for those above 4 KiB of other kinds than Produce, JoinGroup and SyncGroup. At least socket.request.max.bytes."},
+			Doc: "Memory for the requests of all connections together. When it is used up, reading from connections waits, and after a second the connections whose requests arrive slowest are closed. An eighth of it is for requests of up to 16 KiB, three eighths for those above 2 MiB, an eighth for those above 4 KiB of other kinds than Produce, JoinGroup and SyncGroup, half of that for those that may ask for more than they say. At least socket.request.max.bytes."},
 		{Name: "queued.max.response.bytes", Type: Long, Default: "134217728", Unit: "bytes", Check: AtLeast(mib), Ours: true,
 			Doc: "Memory for requests that are decoded and their responses until clients have read them, all connections together; of each connection the first 64 KiB, and the records of Fetch, do not count. What a response needs is estimated from its request, and known once it is encoded. When it is used up, such requests and responses wait, and the connections that do not read theirs are closed: silent for a second, or more than 5 seconds from the end at their rate. A single one may be larger."},
 		{Name: "max.connections", Type: Int, Default: "10000", Check: Between(0, maxInt), Update: ClusterWide,
@@ -74,9 +74,9 @@ func serverKeys() []Key {
 		{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Check: Between(1, maxInt),
 			Doc: "The most partitions in one answer to DescribeTopicPartitions; the client asks for the rest."},
 		{Name: "max.topics", Type: Int, Default: "20000", Check: Between(1, maxInt), Ours: true,
-			Doc: "The most topics. Creating one more is refused with POLICY_VIOLATION."},
+			Doc: "The most topics. Creating one more is refused with POLICY_VIOLATION; the broker's own are created in any case."},
 		{Name: "max.partitions", Type: Int, Default: "100000", Check: Between(1, maxInt), Ours: true,
-			Doc: "The most partitions of all topics together. Creating more is refused with POLICY_VIOLATION."},
+			Doc: "The most partitions of all topics together. Creating more is refused with POLICY_VIOLATION; those of the broker's own topics are created in any case."},
 	}
 }
 

@@ -90,19 +90,27 @@ func answerNeeds(key kafka.Key, what *kafka.Measured) int64 {
 // many is from how many things on an answer about them may be large.
 const many = 100
 
-// mayBeLarge says whether a request asks for more than it says itself: lists of all
-// that there is, or of many things.
+// asksForMore names the APIs whose requests may ask for more than they say themselves:
+// lists of all that there is, or of what belongs to each of many things.
+func asksForMore(key kafka.Key) bool {
+	switch key {
+	case kafka.Metadata, kafka.DescribeConfigs, kafka.OffsetFetch, kafka.DescribeLogDirs, kafka.DescribeTopicPartitions,
+		kafka.ListConfigResources, kafka.ListGroups, kafka.DescribeGroups, kafka.ListTransactions, kafka.DescribeTransactions,
+		kafka.DescribeProducers:
+		return true
+	}
+	return false
+}
+
+// mayBeLarge says whether this request does so.
 func mayBeLarge(key kafka.Key, what *kafka.Measured) bool {
 	switch key {
 	case kafka.Metadata:
 		return what.Elements == 0 || what.Elements > many
 	case kafka.DescribeConfigs, kafka.OffsetFetch:
 		return what.Elements > many
-	case kafka.DescribeLogDirs, kafka.DescribeTopicPartitions, kafka.ListConfigResources, kafka.ListGroups,
-		kafka.DescribeGroups, kafka.ListTransactions, kafka.DescribeTransactions, kafka.DescribeProducers:
-		return true
 	}
-	return false
+	return asksForMore(key)
 }
 
 // growsWhenEncoded says whether an answer is small until it is encoded and may be

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamweir/streamweir/broker/memory"
 	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
@@ -317,6 +318,40 @@ func TestPlacesAreNotWaitedForWithMemory(t *testing.T) {
 	}
 	if r := waits.receive(all).(*kmsg.OffsetFetchResponse); len(r.Groups[0].Topics) != many+1 {
 		t.Errorf("%d topics", len(r.Groups[0].Topics))
+	}
+}
+
+// TestFetchesDoNotWaitForPlaces: what waits for a place to make its answer holds its
+// request, which is nobody else's memory.
+func TestFetchesDoNotWaitForPlaces(t *testing.T) {
+	b, s := impatient(t, func(s *Server) {
+		// One of a kind at a time.
+		s.aside, s.asideForPlaces = memory.NewIntake(1, math.MaxInt32, func() {}), memory.NewIntake(1, math.MaxInt32, func() {})
+	})
+	places, describes, fetches := silent(t, s), b.dial(t), b.dial(t)
+	for range mostMaking {
+		s.answers.enter(places)
+	}
+	all := kmsg.NewPtrDescribeConfigsRequest()
+	all.Version = 4
+	for i := range many + 1 {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, fmt.Sprintf("%s%d", strings.Repeat("t", 100), i)
+		all.Resources = append(all.Resources, r)
+	}
+	describes.send(all)
+	for s.asideForPlaces.Used() < asideFrom {
+		runtime.Gosched()
+	}
+	// The topics do not exist, which is an answer too.
+	if r := ask[*kmsg.FetchResponse](fetches, fetchOf(asideFrom/16), nil); len(r.Topics) != 1 {
+		t.Errorf("%+v", r)
+	}
+	for range mostMaking {
+		s.answers.leave()
+	}
+	if r := describes.receive(all).(*kmsg.DescribeConfigsResponse); len(r.Resources) != many+1 {
+		t.Errorf("%d resources", len(r.Resources))
 	}
 }
 

@@ -206,21 +206,22 @@ func (c *conn) next(in *incoming) error {
 	return c.begin(f)
 }
 
-// asideShare is the part of the memory for requests that intakeFor sets aside.
-const asideShare = 8
+// asideShare is the part of the memory for requests that is set aside for those that may
+// wait for the memory of their answers, and again for those that may wait for a place
+// to make them: so that nobody waits behind who needs neither.
+const asideShare = 16
 
-// asideFrom is the smallest request that may be set aside.
+// asideFrom is the smallest request that is set aside.
 const asideFrom = 4 << 10
 
 // intakeFor returns the share of memory that a request comes out of.
 func (s *Server) intakeFor(key kafka.Key, size int) *memory.Intake {
-	switch key {
-	case kafka.Produce, kafka.JoinGroup, kafka.SyncGroup:
+	switch {
+	case size <= asideFrom, key == kafka.Produce, key == kafka.JoinGroup, key == kafka.SyncGroup:
 		// How much of a Produce request is records is not known before it is read.
 		return s.intakes.For(size)
-	}
-	if size <= asideFrom {
-		return s.intakes.For(size)
+	case asksForMore(key):
+		return s.asideForPlaces
 	}
 	return s.aside
 }

@@ -69,4 +69,11 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	} {
 		c.Collect(ch)
 	}
+	requests := s.intakes.Used() + s.aside.Used() + s.asideForPlaces.Used()
+	gauge := func(name, help string, v int64) {
+		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("streamweir_kafka_"+name, help, nil, nil), prometheus.GaugeValue, float64(v))
+	}
+	gauge("request_memory_bytes", "Memory that requests take (queued.max.request.bytes).", requests)
+	gauge("response_memory_bytes", "Memory that requests and their responses take until those are sent (queued.max.response.bytes).", s.answers.budget.Used())
+	gauge("responses_making", "Large responses that are made, of 2 at a time; more wait.", int64(len(s.answers.making)))
 }

@@ -33,10 +33,10 @@ type Server struct {
 
 	// intakes have a share of memory for heartbeats, fetches and commits, one for
 	// what clients send by default, mostly produce requests, and one for the rest.
-	// aside has what may have to wait for its answer's memory after it was read, so
-	// that those behind it need not wait too.
-	intakes *memory.Intakes
-	aside   *memory.Intake
+	// The others have what may have to wait after it was read: for the memory of its
+	// answer, or for a place to make it.
+	intakes               *memory.Intakes
+	aside, asideForPlaces *memory.Intake
 
 	answers  *answers
 	sessions *sessions
@@ -75,10 +75,11 @@ func New(core *broker.Core, log *zap.Logger) (*Server, error) {
 		return nil, err
 	}
 	m := newMetrics()
+	aside := cfg.QueuedMaxRequestBytes / asideShare
 	s := &Server{
 		core: core, cfg: cfg, log: log, metrics: m,
-		intakes:  memory.NewIntakes(cfg.QueuedMaxRequestBytes, cfg.QueuedMaxRequestBytes/asideShare, m.memoryWaits.Inc),
-		aside:    memory.NewIntake(cfg.QueuedMaxRequestBytes/asideShare, math.MaxInt32, m.memoryWaits.Inc),
+		intakes: memory.NewIntakes(cfg.QueuedMaxRequestBytes, 2*aside, m.memoryWaits.Inc),
+		aside:   memory.NewIntake(aside, math.MaxInt32, m.memoryWaits.Inc), asideForPlaces: memory.NewIntake(aside, math.MaxInt32, m.memoryWaits.Inc),
 		answers:  newAnswers(cfg.QueuedMaxResponseBytes),
 		sessions: newSessions(int(cfg.FetchSessionCacheSlots)),
 		conns:    map[*conn]struct{}{}, perIP: map[string]int{}, limits: limits,

@@ -290,6 +290,11 @@ func TestCreateManyAtOnce(t *testing.T) {
 	if len(c.Topics()) != 3 {
 		t.Errorf("%d topics", len(c.Topics()))
 	}
+	for _, internal := range []string{ConsumerOffsets, TransactionState} {
+		if _, err := c.Ensure(internal); err != nil {
+			t.Errorf("groups and transactions need %s: %v", internal, err)
+		}
+	}
 	many := []NewTopic{{Name: "x", Partitions: 6000, ReplicationFactor: 1}, {Name: "y", Partitions: 4001, ReplicationFactor: 1}}
 	_, errs, _ = c.Create(many, true)
 	wantCode(t, errs[0], kerr.PolicyViolation)

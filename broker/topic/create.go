@@ -173,8 +173,10 @@ func (c *Catalogue) build(e *edit, n *NewTopic) (*Topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.room(partitions, 1); err != nil {
-		return nil, err
+	if !IsInternal(n.Name) { // without those, no group and no transaction works
+		if err := e.room(partitions, 1); err != nil {
+			return nil, err
+		}
 	}
 	t := &Topic{
 		Name: n.Name, ID: c.newID(), Partitions: partitions, Configs: configs,
