@@ -1,6 +1,7 @@
 package kafkaapi
 
 import (
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -11,41 +12,68 @@ import (
 // the defaults of all brokers by the empty name. No names, or an empty list of
 // them, asks for all configs; a name that there is not is passed over.
 
-// maxDescribedConfigs bounds the entries of one response, each of which is some
-// hundred bytes in memory, while a small request can ask for the same ones again and
-// again. It is enough for all configs of 3,800 topics.
-const maxDescribedConfigs = 1 << 17
+// maxDescribedBytes bounds one response: a small request can ask for the same configs
+// again and again. It is enough for more topics than max.topics allows by default.
+const maxDescribedBytes = 64 << 20
 
 func (s *Server) describeConfigs(k *call) {
 	req := k.req.(*kmsg.DescribeConfigsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	s.describeUpTo(maxDescribedConfigs, req, resp)
-	k.reply(resp)
+	k.reply(&describedConfigs{resp, s, req, maxDescribedBytes})
 }
 
-// describeUpTo answers for one resource after the other, until there are limit
-// configs in the response.
-func (s *Server) describeUpTo(limit int, req *kmsg.DescribeConfigsRequest, resp *kmsg.DescribeConfigsResponse) {
-	left := limit
-	for i := range req.Resources {
-		want := &req.Resources[i]
-		rr := kmsg.NewDescribeConfigsResponseResource()
-		rr.ResourceType, rr.ResourceName = want.ResourceType, want.ResourceName
-		rr.ErrorMessage = kmsg.StringPtr("") // not null, as Apache Kafka has it
-		var entries []topic.Entry
-		var err error = topic.Refuse(kerr.InvalidRequest, "the request asks for more than %d configs", limit)
-		if left > 0 {
-			entries, err = s.configsOf(want)
-			left -= max(len(entries), 1)
-		}
-		if err != nil {
-			rr.ErrorCode, rr.ErrorMessage = errorCode(err), errorMessage(err)
-		}
-		for j := range entries {
-			rr.Configs = append(rr.Configs, describedConfig(&entries[j], req))
-		}
-		resp.Resources = append(resp.Resources, rr)
+// describedConfigs is the response whose resources are described one by one while it is
+// encoded: all at once, they would take ten times its length.
+type describedConfigs struct {
+	*kmsg.DescribeConfigsResponse
+	s    *Server
+	req  *kmsg.DescribeConfigsRequest
+	most int
+}
+
+// AppendTo implements kmsg.Response: the encoding of kmsg, of which each resource is cut
+// out of a response of its own.
+func (d *describedConfigs) AppendTo(dst []byte) []byte {
+	empty := d.DescribeConfigsResponse.AppendTo(nil)
+	const before = 4 // throttle_time_ms
+	count, after := 4, 0
+	if d.IsFlexible() {
+		count, after = 1, 1 // no resources, no tagged fields
 	}
+	began := len(dst)
+	dst = append(dst, empty[:before]...)
+	if d.IsFlexible() {
+		dst = kbin.AppendCompactArrayLen(dst, len(d.req.Resources))
+	} else {
+		dst = kbin.AppendArrayLen(dst, len(d.req.Resources))
+	}
+	one := *d.DescribeConfigsResponse
+	var encoded []byte
+	for i := range d.req.Resources {
+		one.Resources = append(one.Resources[:0], d.resource(&d.req.Resources[i], len(dst)-began < d.most))
+		encoded = one.AppendTo(encoded[:0])
+		dst = append(dst, encoded[before+count:len(encoded)-after]...)
+	}
+	return append(dst, empty[before+count:]...)
+}
+
+// resource describes one resource, or says that there is no room for it.
+func (d *describedConfigs) resource(want *kmsg.DescribeConfigsRequestResource, room bool) kmsg.DescribeConfigsResponseResource {
+	rr := kmsg.NewDescribeConfigsResponseResource()
+	rr.ResourceType, rr.ResourceName = want.ResourceType, want.ResourceName
+	rr.ErrorMessage = kmsg.StringPtr("") // not null, as Apache Kafka has it
+	var entries []topic.Entry
+	var err error = topic.Refuse(kerr.InvalidRequest, "the request asks for configs of more than %d bytes", d.most)
+	if room {
+		entries, err = d.s.configsOf(want)
+	}
+	if err != nil {
+		rr.ErrorCode, rr.ErrorMessage = errorCode(err), errorMessage(err)
+	}
+	for j := range entries {
+		rr.Configs = append(rr.Configs, describedConfig(&entries[j], d.req))
+	}
+	return rr
 }
 
 func (s *Server) configsOf(want *kmsg.DescribeConfigsRequestResource) ([]topic.Entry, error) {

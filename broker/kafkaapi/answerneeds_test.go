@@ -73,7 +73,7 @@ func (s *sizes) add(v reflect.Value) {
 			s.total += int64(v.Len())
 		}
 	case reflect.Pointer, reflect.Interface:
-		if v.IsNil() || v.Kind() == reflect.Pointer && !s.first(v.UnsafePointer()) {
+		if v.IsNil() || v.Kind() == reflect.Pointer && (!s.first(v.UnsafePointer()) || v.Type() == reflect.TypeFor[*Server]()) {
 			return
 		}
 		s.total += int64(v.Elem().Type().Size())

@@ -107,8 +107,10 @@ func mayBeLarge(key kafka.Key, what *kafka.Measured) bool {
 	switch key {
 	case kafka.Metadata:
 		return what.Elements == 0 || what.Elements > many
-	case kafka.DescribeConfigs, kafka.OffsetFetch:
+	case kafka.OffsetFetch:
 		return what.Elements > many
+	case kafka.DescribeConfigs:
+		return what.Elements > 1 // one is up to 100 KB
 	}
 	return asksForMore(key)
 }

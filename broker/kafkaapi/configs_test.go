@@ -1,6 +1,7 @@
 package kafkaapi
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -89,17 +90,43 @@ func TestDescribeConfigs(t *testing.T) {
 func TestDescribeConfigsIsBounded(t *testing.T) {
 	a := newAdmin(t)
 	all := len(a.ask(4, describeReq(resource(ofBroker, "1"))).(*kmsg.DescribeConfigsResponse).Resources[0].Configs)
-	req := describeReq(slices.Repeat([]kmsg.DescribeConfigsRequestResource{resource(ofBroker, "1")}, 10)...)
-	resp := kmsg.NewPtrDescribeConfigsResponse()
-	a.s.describeUpTo(3*all+1, req, resp)
-	for i, r := range resp.Resources {
-		if want := i < 4; (len(r.Configs) == all) != want || (r.ErrorCode == 0) != want {
-			t.Errorf("answer %d: %s, %d configs", i, name(r.ErrorCode), len(r.Configs))
+	versions(t, kafka.DescribeConfigs, func(t *testing.T, v int16) {
+		req := describeReq(slices.Repeat([]kmsg.DescribeConfigsRequestResource{resource(ofBroker, "1")}, 10)...)
+		resp := kmsg.NewPtrDescribeConfigsResponse()
+		resp.Version = v
+		one := len((&describedConfigs{resp, a.s, describeReq(resource(ofBroker, "1")), maxDescribedBytes}).AppendTo(nil))
+		if err := resp.ReadFrom((&describedConfigs{resp, a.s, req, 3*one + 1}).AppendTo(nil)); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(resp.Resources) != 10 {
-		t.Errorf("%d answers", len(resp.Resources))
-	}
+		for i, r := range resp.Resources {
+			if want := i < 4; (len(r.Configs) == all) != want || (r.ErrorCode == 0) != want {
+				t.Errorf("answer %d: %s, %d configs", i, name(r.ErrorCode), len(r.Configs))
+			}
+		}
+		if len(resp.Resources) != 10 {
+			t.Errorf("%d answers", len(resp.Resources))
+		}
+	})
+}
+
+// What is encoded resource by resource is what kmsg would make of all of them.
+func TestDescribedConfigsAreEncodedAsOne(t *testing.T) {
+	a := newAdmin(t)
+	a.create("x", 1)
+	versions(t, kafka.DescribeConfigs, func(t *testing.T, v int16) {
+		for n := range 3 {
+			req := describeReq([]kmsg.DescribeConfigsRequestResource{resource(ofTopic, "x"), resource(ofTopic, "none"), resource(ofBroker, "1")}[:n]...)
+			d := &describedConfigs{kmsg.NewPtrDescribeConfigsResponse(), a.s, req, maxDescribedBytes}
+			d.SetVersion(v)
+			whole := *d.DescribeConfigsResponse
+			for i := range req.Resources {
+				whole.Resources = append(whole.Resources, d.resource(&req.Resources[i], true))
+			}
+			if got, want := d.AppendTo([]byte("head")), whole.AppendTo([]byte("head")); !bytes.Equal(got, want) {
+				t.Errorf("%d resources: %d bytes, want %d: %q, want %q", n, len(got), len(want), got, want)
+			}
+		}
+	})
 }
 
 // What a request with one change is answered with by Apache Kafka 4.3.1, but
