@@ -457,11 +457,14 @@ func (r *run) noneForUs() bool {
 func (r *run) fetchError(fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
 		var lost *kgo.ErrDataLoss
+		var session *kgo.ErrGroupSession
 		switch {
 		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded):
 			continue
 		case errors.As(e.Err, &lost):
 			r.job.Note(e.Err.Error())
+			continue
+		case errors.As(e.Err, &session) && joinsAgain(session.Err):
 			continue
 		case e.Topic == "":
 			return r.cl.Explain(e.Err)
@@ -471,6 +474,16 @@ func (r *run) fetchError(fetches kgo.Fetches) error {
 		return fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, r.cl.Explain(e.Err))
 	}
 	return nil
+}
+
+// joinsAgain says whether a member that its group has lost for this reason gets back by
+// joining again, as the client does by itself: everything but a refusal.
+func joinsAgain(err error) bool {
+	var code *kerr.Error
+	if !errors.As(err, &code) {
+		return true // of the network: the watcher tells the user
+	}
+	return code.Retriable || code == kerr.UnknownMemberID || code == kerr.IllegalGeneration
 }
 
 // write writes records, each once, up to the job's end.

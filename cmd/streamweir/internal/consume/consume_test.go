@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -156,6 +160,31 @@ func TestStops(t *testing.T) {
 		}
 		if s.done() != step.done {
 			t.Errorf("after %s at %d done is %v", step.at, step.offset, s.done())
+		}
+	}
+}
+
+// A member whose group is out of reach joins again; one that is refused ends.
+func TestMembersOutliveTheirBroker(t *testing.T) {
+	r := &run{job: &Job{Group: "g"}, cl: &client.Cluster{}}
+	for _, tc := range []struct {
+		err  error
+		ends bool
+	}{
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, false},
+		{io.EOF, false},
+		{context.DeadlineExceeded, false},
+		{kerr.NotCoordinator, false},
+		{kerr.CoordinatorLoadInProgress, false},
+		{kerr.UnknownMemberID, false},
+		{fmt.Errorf("join: %w", kerr.IllegalGeneration), false},
+		{kerr.FencedInstanceID, true},
+		{kerr.InconsistentGroupProtocol, true},
+		{kerr.GroupMaxSizeReached, true},
+		{kerr.GroupAuthorizationFailed, true},
+	} {
+		if err := r.fetchError(kgo.NewErrFetch(&kgo.ErrGroupSession{Err: tc.err})); (err != nil) != tc.ends {
+			t.Errorf("%v: %v", tc.err, err)
 		}
 	}
 }

@@ -34,6 +34,23 @@ func PrintDescriptions(w io.Writer, format output.Format, list []Description) er
 	return output.WriteEach(w, format, list, printDescription)
 }
 
+// totalLag is the lag of all partitions, as far as they have one.
+func totalLag(d *Description) string {
+	lag, without := output.Count(d.Lag), 0
+	for i := range d.Partitions {
+		if d.Partitions[i].Committed == nil {
+			without++
+		}
+	}
+	switch {
+	case without == 0:
+		return lag
+	case without == len(d.Partitions):
+		return "- (no partition has a committed offset)"
+	}
+	return fmt.Sprintf("%s, and %s without a committed offset", lag, output.Plural(int64(without), "partition"))
+}
+
 func printDescription(w io.Writer, d Description) error {
 	protocol := d.Type
 	for _, part := range []string{d.ProtocolType, d.Protocol} {
@@ -47,7 +64,7 @@ func printDescription(w io.Writer, d Description) error {
 		{"Protocol", output.Printable(protocol)},
 		{"Coordinator", output.Int(d.Coordinator)},
 		{"Members", output.Int(len(d.Members))},
-		{"Total lag", output.Count(d.Lag)},
+		{"Total lag", totalLag(&d)},
 	} {
 		if _, err := fmt.Fprintf(w, "%-12s %s\n", line[0]+":", line[1]); err != nil {
 			return err
