@@ -13,7 +13,8 @@ import (
 // them, asks for all configs; a name that there is not is passed over.
 
 // maxDescribedBytes bounds one response: a small request can ask for the same configs
-// again and again. It is enough for more topics than max.topics allows by default.
+// again and again. It is enough for all topics that max.topics allows by default, without
+// synonyms and documentation.
 const maxDescribedBytes = 64 << 20
 
 func (s *Server) describeConfigs(k *call) {
@@ -23,7 +24,7 @@ func (s *Server) describeConfigs(k *call) {
 }
 
 // describedConfigs is the response whose resources are described one by one while it is
-// encoded: all at once, they would take ten times its length.
+// encoded: all at once, they would take several times its length.
 type describedConfigs struct {
 	*kmsg.DescribeConfigsResponse
 	s    *Server

@@ -153,7 +153,7 @@ type conn struct {
 	first byte
 	once  sync.Once
 
-	writing atomic.Int64 // when the write began that has not ended, in ns; 0 for none
+	writing atomic.Int64 // when the write began that has not ended, since started; 0 for none
 
 	mu      sync.Mutex
 	peeking bool
@@ -199,14 +199,27 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 func (c *conn) Write(b []byte) (int, error) {
-	c.writing.Store(time.Now().UnixNano())
+	c.writing.Store(max(1, int64(time.Since(started))))
 	defer c.writing.Store(0)
 	return c.Conn.Write(b)
 }
 
+// started is what times are counted from: a difference that no change of the clock
+// alters.
+var started = time.Now()
+
+// stuck is for how long the write has waited that has not ended, 0 for none.
+func (c *conn) stuck() time.Duration {
+	began := c.writing.Load()
+	if began == 0 {
+		return 0
+	}
+	return time.Since(started) - time.Duration(began)
+}
+
 // endStuck closes the connection if nothing of what is written is read for so long.
 func (c *conn) endStuck(silence time.Duration) {
-	if began := c.writing.Load(); began != 0 && time.Since(time.Unix(0, began)) >= silence {
+	if waits := c.stuck(); waits > 0 && waits >= silence {
 		c.Close()
 	}
 }

@@ -137,8 +137,7 @@ func (f *frame) awaitStuck() {
 		f.listener.mu.Lock()
 		defer f.listener.mu.Unlock()
 		for c := range f.listener.conns {
-			began := c.writing.Load()
-			is = is || began != 0 && time.Since(time.Unix(0, began)) > 100*time.Millisecond
+			is = is || c.stuck() > 100*time.Millisecond
 		}
 		return is
 	}

@@ -118,35 +118,28 @@ func TestFloodOfUnreadAnswers(t *testing.T) {
 // aboutManyPartitions are requests of about 1 MB whose answers grow with them.
 func aboutManyPartitions(topic string) []kmsg.Request {
 	list := harness.At(kmsg.NewPtrListOffsetsRequest(), 5)
-	lt := kmsg.NewListOffsetsRequestTopic()
-	lt.Topic = topic
-	for i := range int32(60_000) {
-		lp := kmsg.NewListOffsetsRequestTopicPartition()
-		lp.Partition, lp.Timestamp = i, -1
-		lt.Partitions = append(lt.Partitions, lp)
-	}
-	list.Topics = append(list.Topics, lt)
+	list.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: topic, Partitions: numbered(60_000, func(i int32) kmsg.ListOffsetsRequestTopicPartition {
+		return kmsg.ListOffsetsRequestTopicPartition{Partition: i, Timestamp: -1, CurrentLeaderEpoch: -1}
+	})}}
 	commit := harness.At(kmsg.NewPtrOffsetCommitRequest(), 7)
 	commit.Group = "nobody"
-	ct := kmsg.NewOffsetCommitRequestTopic()
-	ct.Topic = topic
-	for i := range int32(50_000) {
-		cp := kmsg.NewOffsetCommitRequestTopicPartition()
-		cp.Partition = i
-		ct.Partitions = append(ct.Partitions, cp)
-	}
-	commit.Topics = append(commit.Topics, ct)
+	commit.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: topic, Partitions: numbered(50_000, func(i int32) kmsg.OffsetCommitRequestTopicPartition {
+		return kmsg.OffsetCommitRequestTopicPartition{Partition: i, LeaderEpoch: -1}
+	})}}
 	produce := harness.At(kmsg.NewPtrProduceRequest(), 9)
 	produce.Acks, produce.TimeoutMillis = -1, 10_000
-	pt := kmsg.NewProduceRequestTopic()
-	pt.Topic = topic
-	for i := range int32(100_000) {
-		pp := kmsg.NewProduceRequestTopicPartition()
-		pp.Partition = i
-		pt.Partitions = append(pt.Partitions, pp)
-	}
-	produce.Topics = append(produce.Topics, pt)
+	produce.Topics = []kmsg.ProduceRequestTopic{{Topic: topic, Partitions: numbered(100_000, func(i int32) kmsg.ProduceRequestTopicPartition {
+		return kmsg.ProduceRequestTopicPartition{Partition: i}
+	})}}
 	return []kmsg.Request{list, commit, produce}
+}
+
+func numbered[T any](n int32, of func(i int32) T) []T {
+	all := make([]T, n)
+	for i := range n {
+		all[i] = of(i)
+	}
+	return all
 }
 
 // unacknowledged is a request whose answer nobody waits for.
