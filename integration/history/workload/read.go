@@ -124,10 +124,18 @@ func (t *tail) run(ctx context.Context) {
 		t.r.fail(err)
 		return
 	}
-	defer cl.Close()
+	defer closeReader(cl)
 	for ctx.Err() == nil {
 		t.took(cl.PollFetches(ctx))
 	}
+}
+
+// closeReader closes a client that reads topics. It drops them first: a client
+// that finds new partitions of them while it closes begins to fetch again
+// (franz-go up to v1.22.3), which races with the end of its fetch session.
+func closeReader(cl *kgo.Client) {
+	cl.PurgeTopicsFromConsuming(cl.GetConsumeTopics()...)
+	cl.Close()
 }
 
 // reread reads everything from the start, again and again, with a new client
@@ -153,7 +161,7 @@ func (r *round) readFor(ctx context.Context, d *reader, rnd *rand.Rand, most tim
 		r.fail(err)
 		return
 	}
-	defer cl.Close()
+	defer closeReader(cl)
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for ctx.Err() == nil {
@@ -178,7 +186,7 @@ func (r *round) scan(ctx context.Context, since checker.Time, committed bool, to
 		r.fail(err)
 		return false
 	}
-	defer cl.Close()
+	defer closeReader(cl)
 	ctx, cancel := context.WithTimeout(ctx, r.Settle)
 	defer cancel()
 	done, detail := d.reached(targets)
