@@ -177,6 +177,9 @@ func newTopicAlter(conn *connection) *cobra.Command {
 	changeFlags(cmd, &change)
 	cmd.Flags().Int32VarP(&change.Partitions, "partitions", "p", 0, "grow to so many partitions; a topic cannot shrink")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if cmd.Flags().Changed("partitions") && change.Partitions < 1 {
+			return misuse(cmd, "--partitions must be above zero, not %d", change.Partitions)
+		}
 		if change.Empty() {
 			return misuse(cmd, "nothing is to be altered: give --set, --unset or --partitions")
 		}

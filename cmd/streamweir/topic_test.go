@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func TestTopicLife(t *testing.T) {
@@ -67,5 +69,65 @@ func TestTopicTrim(t *testing.T) {
 	f.ok("", "topic", "trim", "orders", "--before", "99", "--yes")
 	if got := f.ok("", "consume", "orders", "-e"); got != "" {
 		t.Errorf("after trimming everything there is %q", got)
+	}
+}
+
+// TestAlterChecksBothBeforeEither: a shrinking that was refused had set the
+// retention before, of which it said nothing.
+func TestAlterChecksBothBeforeEither(t *testing.T) {
+	f := startFake(t, kfake.SeedTopics(4, "orders"), kfake.SeedTopics(1, "small"))
+	retention := func(topic string) bool {
+		return strings.Contains(f.ok("", "topic", "describe", topic), "1234")
+	}
+	f.fails(exitFailed, `topic "orders": this number of partitions is not allowed (INVALID_PARTITIONS); nothing was changed`,
+		"topic", "alter", "orders", "--set", "retention.ms=1234", "--partitions", "2")
+	if retention("orders") {
+		t.Error("the retention was set although the partitions were refused")
+	}
+	// Of several topics, each is changed in full or not at all.
+	r := f.call("", "topic", "alter", "orders", "none", "small", "--set", "retention.ms=1234", "--partitions", "2", "-o", "json")
+	if r.status != exitFailed || retention("orders") || !retention("small") {
+		t.Errorf("status %d, %s%s", r.status, r.out, r.err)
+	}
+	golden(t, "topic-alter-refused-json", r.out)
+	if got := f.ok("", "topic", "describe", "small"); !strings.Contains(got, "Partitions:   2") {
+		t.Errorf("the partitions of small were not added:\n%s", got)
+	}
+}
+
+// TestAlterTellsWhatWasDoneHalf: what the check found good may be refused after all.
+func TestAlterTellsWhatWasDoneHalf(t *testing.T) {
+	f := startFake(t, kfake.SeedTopics(4, "orders"))
+	f.ControlKey(int16(kmsg.CreatePartitions), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		req := kreq.(*kmsg.CreatePartitionsRequest)
+		if req.ValidateOnly {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
+		st := kmsg.NewCreatePartitionsResponseTopic()
+		st.Topic, st.ErrorCode = "orders", kerr.KafkaStorageError.Code
+		resp.Topics = append(resp.Topics, st)
+		return resp, nil, true
+	})
+	r := f.call("", "topic", "alter", "orders", "--set", "retention.ms=1234", "--partitions", "6", "-o", "json")
+	const want = `topic "orders": the configs (retention.ms) were changed, but the number of partitions was not: `
+	if r.status != exitFailed || !strings.Contains(r.err, want) {
+		t.Errorf("status %d, %q; want %q", r.status, r.err, want)
+	}
+	golden(t, "topic-alter-half-json", r.out)
+}
+
+// TestAddPartitionsSaysHowMany: it only said that the topic was altered.
+func TestAddPartitionsSaysHowMany(t *testing.T) {
+	f := startFake(t, kfake.SeedTopics(4, "orders"))
+	if got, want := f.ok("", "topic", "add-partitions", "orders", "--count", "6"), "altered topic \"orders\" (10 partitions)\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := f.ok("", "topic", "alter", "orders", "--partitions", "11", "-o", "json"); !strings.Contains(got, `"partitions": 11`) {
+		t.Errorf("got %s", got)
+	}
+	if got, want := f.ok("", "topic", "add-partitions", "orders", "--count", "1", "--dry-run"), "would alter topic \"orders\" (12 partitions)\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

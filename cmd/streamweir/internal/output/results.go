@@ -11,12 +11,20 @@ type Result struct {
 	Done   string // "created", "deleted"; empty on failure
 	Detail string // more for a person: "3 partitions"
 	Err    error
+	// Partitions is how many a topic has now, 0 where that is not the question.
+	Partitions int32
+	// Changed and Unchanged tell apart, where it failed half-way, what of it
+	// was changed before and what was not.
+	Changed, Unchanged []string
 }
 
 type jsonResult struct {
-	Name   string `json:"name"`
-	Status string `json:"status"`
-	Error  string `json:"error,omitempty"`
+	Name       string   `json:"name"`
+	Status     string   `json:"status"`
+	Partitions int32    `json:"partitions,omitempty"`
+	Changed    []string `json:"changed,omitempty"`
+	Unchanged  []string `json:"unchanged,omitempty"`
+	Error      string   `json:"error,omitempty"`
 }
 
 // FailedError says that part of what was asked failed. What failed has been
@@ -31,7 +39,7 @@ func WriteResults(out, errs io.Writer, format Format, noun string, results []Res
 	failed := 0
 	list := make([]jsonResult, 0, len(results))
 	for _, r := range results {
-		item := jsonResult{Name: r.Name, Status: r.Done}
+		item := jsonResult{Name: r.Name, Status: r.Done, Partitions: r.Partitions, Changed: r.Changed, Unchanged: r.Unchanged}
 		if r.Err != nil {
 			failed++
 			item.Status, item.Error = "failed", r.Err.Error()
