@@ -72,6 +72,21 @@ func TestTopicTrim(t *testing.T) {
 	}
 }
 
+// TestTrimOutsideTheLogSaysSo: an offset after the end emptied a topic without a word.
+func TestTrimOutsideTheLogSaysSo(t *testing.T) {
+	f := startFake(t, kfake.SeedTopics(2, "orders"))
+	f.ok("a\nb\nc\nd\n", "produce", "orders", "-p", "0", "-q")
+	golden(t, "topic-trim-after", f.ok("", "topic", "trim", "orders", "--before", "99", "--dry-run"))
+	golden(t, "topic-trim-time-after", f.ok("", "topic", "trim", "orders:0", "--before", "@now", "--dry-run"))
+	if r := f.call("", "topic", "trim", "orders:0", "--before", "99"); !strings.Contains(r.err, "99 is after the end of the log") {
+		t.Errorf("the plan before the question does not say it: %q", r.err)
+	}
+	golden(t, "topic-trim-after-json", f.ok("", "topic", "trim", "orders:0", "--before", "99", "--yes", "-o", "json"))
+	if got := f.ok("", "topic", "trim", "orders:0", "--before", "2", "--dry-run"); !strings.Contains(got, "2 is before the start of the log") {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestAlterChecksBothBeforeEither: a shrinking that was refused had set the
 // retention before, of which it said nothing.
 func TestAlterChecksBothBeforeEither(t *testing.T) {

@@ -23,6 +23,7 @@ type Trimmed struct {
 	NewStart  int64  `json:"new_start_offset"`
 	End       int64  `json:"end_offset"`
 	Deleted   int64  `json:"deleted"`
+	Note      string `json:"note,omitempty"`
 	Error     string `json:"error,omitempty"`
 }
 
@@ -43,7 +44,10 @@ func PlanTrim(ctx context.Context, c *client.Cluster, selection []position.Selec
 		if why := refused[position.Partition{Topic: r.Topic, Partition: r.Partition}]; why != nil {
 			t.Error = why.Error()
 		} else {
-			t.NewStart = position.Bounds{Start: r.Start, End: r.End}.Clamp(*r.At)
+			t.NewStart, t.Note = position.Bounds{Start: r.Start, End: r.End}.Inside(*r.At)
+			if before.Kind == position.AtTime && *r.At >= r.End {
+				t.Note = position.NoteNoneSoRecent
+			}
 			t.Deleted = t.NewStart - t.OldStart
 		}
 		plan = append(plan, t)
