@@ -42,7 +42,7 @@ type Description struct {
 	ProtocolType string      `json:"protocol_type"`
 	Protocol     string      `json:"protocol"` // the assignor
 	Coordinator  int32       `json:"coordinator"`
-	Lag          int64       `json:"lag"` // of all partitions with a committed offset
+	Lag          *int64      `json:"lag"` // of all partitions with a committed offset; nil: of none it is known
 	Members      []Member    `json:"members"`
 	Partitions   []Partition `json:"partitions"`
 }
@@ -257,11 +257,18 @@ func fillPartitions(ctx context.Context, c *client.Cluster, d *Description, comm
 		if r.End != nil && r.Committed != nil {
 			lag := max(*r.End-*r.Committed, 0)
 			r.Lag = &lag
-			d.Lag += lag
+			d.addLag(lag)
 		}
 		d.Partitions = append(d.Partitions, *r)
 	}
 	return nil
+}
+
+func (d *Description) addLag(n int64) {
+	if d.Lag != nil {
+		n += *d.Lag
+	}
+	d.Lag = &n
 }
 
 // Delete removes groups and their committed offsets.
