@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
@@ -64,6 +66,32 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	if err != nil {
 		panic(fmt.Sprintf("flag --%s of %q: %v", flag, cmd.Name(), err)) // declared a line above
 	}
+}
+
+// notEmpty refuses flags that are given an empty value, as a script does whose
+// variable is not set: it means something other than to leave the flag out.
+func notEmpty(cmd *cobra.Command, names ...string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range names {
+			flag := cmd.Flag(name)
+			empty := flag.Value.String() == ""
+			if list, ok := flag.Value.(pflag.SliceValue); ok {
+				empty = slices.Contains(list.GetSlice(), "")
+			}
+			if flag.Changed && empty {
+				return misuse(cmd, "--%s must not be empty: give it a value, or leave it out", name)
+			}
+		}
+		return nil
+	}
+}
+
+// checkCount refuses a --count of nothing; left out, there is no limit.
+func checkCount(cmd *cobra.Command, n int64) error {
+	if n < 0 || n == 0 && cmd.Flags().Changed("count") {
+		return fmt.Errorf("--count must be above zero, not %d; leave it out for no limit", n)
+	}
+	return nil
 }
 
 // completer offers names that a cluster knows.

@@ -167,6 +167,15 @@ func TestWrongUsage(t *testing.T) {
 		{"--partitions must be above zero", []string{"topic", "alter", "t", "-p", "-1"}},
 		{"--timeout must be above zero", []string{"topic", "list", "--timeout", "0s"}},
 		{"topic pattern", []string{"consume", "[", "--regex"}},
+		{"--group must not be empty", []string{"consume", "t", "-g", ""}},
+		{"--to must not be empty", []string{"consume", "t", "--to", ""}},
+		{"--partition must not be empty", []string{"consume", "t", "-p", ""}},
+		{"--count must be above zero, not 0", []string{"consume", "t", "-n", "0"}},
+		{"--count must be above zero, not -1", []string{"consume", "t", "-n", "-1"}},
+		{"--key must not be empty", []string{"produce", "t", "-k", ""}},
+		{"--at must not be empty", []string{"topic", "offsets", "t", "--at", ""}},
+		{"names no topic", []string{"group", "reset", "g", "--to-latest", "--topic", ""}},
+		{"--partitions must be above zero", []string{"topic", "alter", "t", "-p", "0", "--set", "a=1"}},
 		{"either --topic TOPIC or --all-topics", []string{"group", "reset", "g", "--to-latest", "--all-topics", "--topic", "t"}},
 	} {
 		f.fails(exitUsage, c.says, c.line...)
@@ -196,6 +205,13 @@ func TestWrongUsageWithoutACluster(t *testing.T) {
 		{`"5h" is not between 24 and 8760 hours`, []string{"stream", "create", "s", "--retention", "5h"}},
 		{`"400d" is not between 24 and 8760 hours`, []string{"stream", "create", "s", "--retention", "400d"}},
 		{`"36h30m" is not a number of whole hours`, []string{"stream", "create", "s", "--retention", "36h30m"}},
+		{"--config must not be empty", []string{"serve", "--config", ""}},
+		{"--key must not be empty", []string{"stream", "put", "s", "-k", ""}},
+		{"--shard must not be empty", []string{"stream", "get", "s", "-s", "a", "-s", ""}},
+		{"--count must be above zero, not 0", []string{"stream", "tail", "s", "-n", "0"}},
+		{"--at must not be empty", []string{"stream", "split", "s", "a", "--at", ""}},
+		{"--retention must not be empty", []string{"stream", "create", "s", "--retention", ""}},
+		{"--max-record-bytes must be above zero", []string{"stream", "create", "s", "--max-record-bytes", "-1"}},
 		{"is not of the form http://HOST:PORT/metrics", []string{"stream", "describe", "s", "--metrics-url", "127.0.0.1:9644"}},
 	} {
 		var errs bytes.Buffer

@@ -77,6 +77,7 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 	f.StringVar(&o.awsAddr, "aws-addr", "127.0.0.1:4566", "address for the AWS APIs")
 	f.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9644", "address for /healthz, /readyz and /metrics")
 	f.StringArrayVar(&o.set, "set", nil, "any setting, as KEY=VALUE (repeatable)")
+	notEmpty(c, "config")
 	return c
 }
 

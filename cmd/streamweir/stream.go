@@ -191,7 +191,11 @@ func newStreamCreate(conn *awsConnection) *cobra.Command {
 	flags.StringArrayVar(&tags, "tag", nil, "a tag, `KEY=VALUE` (repeatable)")
 	flags.BoolVar(&spec.IfNotExists, "if-not-exists", false, "succeed if the stream is there already")
 	wait.add(cmd)
+	notEmpty(cmd, "retention")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if cmd.Flags().Changed("max-record-bytes") && spec.MaxRecord < 1 {
+			return misuse(cmd, "--max-record-bytes must be above zero, not %d", spec.MaxRecord)
+		}
 		if spec.OnDemand && cmd.Flags().Changed("shards") {
 			return misuse(cmd, "--shards and --on-demand exclude each other")
 		}
@@ -331,6 +335,7 @@ func newStreamSplit(conn *awsConnection) *cobra.Command {
 		Args:    args(cobra.ExactArgs(2), "STREAM SHARD"),
 	}
 	cmd.Flags().StringVar(&at, "at", "", "the `HASH-KEY` at which the second shard begins (default: the middle)")
+	notEmpty(cmd, "at")
 	return reshaping(conn, cmd, func(cmd *cobra.Command, cl *streams.Client, list []string, w streams.Waiting) (*streams.Reshaped, error) {
 		return streams.Split(cmd.Context(), cl, list[0], list[1], at, w)
 	})

@@ -250,6 +250,7 @@ func newTopicOffsets(conn *connection) *cobra.Command {
 	}
 	format := outputFlag(cmd, output.Table, output.JSON)
 	at := cmd.Flags().String("at", "", "also show the offset of a `POSITION`: "+position.Usage)
+	notEmpty(cmd, "at")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		selection, err := parseSelections(cmd, names)
 		if err != nil {
