@@ -59,11 +59,14 @@ func newGroupDescribe(conn *connection) *cobra.Command {
 	format := outputFlag(cmd, output.Table, output.JSON)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
-			list, err := groups.Describe(ctx, cl, names)
+			list, failed, err := groups.Describe(ctx, cl, names)
 			if err != nil {
 				return err
 			}
-			return groups.PrintDescriptions(cmd.OutOrStdout(), format.Value, list)
+			if err := groups.PrintDescriptions(cmd.OutOrStdout(), format.Value, list); err != nil {
+				return err
+			}
+			return output.WriteFailures(cmd.ErrOrStderr(), failed, len(names))
 		})
 	}
 	return cmd

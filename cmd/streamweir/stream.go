@@ -155,17 +155,18 @@ metrics, those of shards only where the stream has enhanced monitoring for them.
 		} else if where.URL, err = streams.MetricsURL(*metrics); err != nil {
 			return misuse(cmd, "--metrics-url: %w", err)
 		}
-		list, ratesErr, err := streams.Describe(cmd.Context(), cl, names, where)
+		found, err := streams.Describe(cmd.Context(), cl, names, where)
 		if err != nil {
 			return err
 		}
-		if err := streams.PrintDescriptions(cmd.OutOrStdout(), format.Value, list); err != nil {
+		if err := streams.PrintDescriptions(cmd.OutOrStdout(), format.Value, found.List); err != nil {
 			return err
 		}
-		if ratesErr != nil {
-			return fmt.Errorf("no rates are shown: %w (--metrics-url)", ratesErr)
+		failed := output.WriteFailures(cmd.ErrOrStderr(), found.Failed, len(names))
+		if found.Rates != nil && len(found.List) > 0 {
+			return fmt.Errorf("no rates are shown: %w (--metrics-url)", found.Rates)
 		}
-		return nil
+		return failed
 	}
 	return cmd
 }

@@ -58,11 +58,14 @@ func newTopicDescribe(conn *connection) *cobra.Command {
 	all := cmd.Flags().Bool("all-configs", false, "show defaults too, not only the configs that differ from them")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
-			list, err := topics.Describe(ctx, cl, names, *all)
+			list, failed, err := topics.Describe(ctx, cl, names, *all)
 			if err != nil {
 				return err
 			}
-			return topics.PrintDescriptions(cmd.OutOrStdout(), format.Value, list)
+			if err := topics.PrintDescriptions(cmd.OutOrStdout(), format.Value, list); err != nil {
+				return err
+			}
+			return output.WriteFailures(cmd.ErrOrStderr(), failed, len(names))
 		})
 	}
 	return cmd
@@ -226,15 +229,20 @@ func newTopicConfig(conn *connection) *cobra.Command {
 			return runChange(conn, cmd, format.Value, names, change)
 		}
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
-			configs, err := topics.Configs(ctx, cl, names, true)
+			configs, failed, err := topics.Configs(ctx, cl, names, true)
 			if err != nil {
 				return err
 			}
 			list := make([]topics.TopicConfigs, 0, len(names))
 			for _, name := range names {
-				list = append(list, topics.TopicConfigs{Topic: name, Configs: configs[name]})
+				if found, ok := configs[name]; ok {
+					list = append(list, topics.TopicConfigs{Topic: name, Configs: found})
+				}
 			}
-			return topics.PrintConfigs(cmd.OutOrStdout(), format.Value, list)
+			if err := topics.PrintConfigs(cmd.OutOrStdout(), format.Value, list); err != nil {
+				return err
+			}
+			return output.WriteFailures(cmd.ErrOrStderr(), failed, len(names))
 		})
 	}
 	return cmd
@@ -265,11 +273,14 @@ func newTopicOffsets(conn *connection) *cobra.Command {
 			pos = &p
 		}
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
-			ranges, err := topics.Offsets(ctx, cl, selection, pos)
+			ranges, failed, err := topics.Offsets(ctx, cl, selection, pos)
 			if err != nil {
 				return err
 			}
-			return topics.PrintRanges(cmd.OutOrStdout(), format.Value, ranges, *at)
+			if err := topics.PrintRanges(cmd.OutOrStdout(), format.Value, ranges, *at); err != nil {
+				return err
+			}
+			return output.WriteFailures(cmd.ErrOrStderr(), failed, len(names))
 		})
 	}
 	return cmd

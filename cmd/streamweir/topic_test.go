@@ -87,6 +87,30 @@ func TestTrimOutsideTheLogSaysSo(t *testing.T) {
 	}
 }
 
+// TestOneWrongNameHidesNoOther: nothing was shown of the topics and groups that are there.
+func TestOneWrongNameHidesNoOther(t *testing.T) {
+	f := startFake(t, kfake.SeedTopics(2, "p1"))
+	f.ok("p1,0,0\n", "group", "offsets", "import", "rr", "--execute")
+	for _, c := range []struct{ shows, says, line string }{
+		{"Topic:        p1\n", `topic "nope": no such topic or partition (UNKNOWN_TOPIC_OR_PARTITION)`, "topic describe nope p1"},
+		{`"name": "p1"`, `topic "nope": no such topic`, "topic describe nope p1 -o json"},
+		{"retention.ms", `configs of topic "nope": no such topic`, "topic config nope p1"},
+		{`"topic": "p1"`, `configs of topic "nope": no such topic`, "topic config nope p1 -o json"},
+		{"p1             1      0", `topic "nope": no such topic`, "topic offsets nope p1"},
+		{`"partition": 1`, `topic "p1" has no partition 7: it has 2 partitions`, "topic offsets p1:1,7 -o json"},
+		{"[]\n", `topic "nope": no such topic`, "topic offsets nope -o json"},
+		{"Group:       rr\n", `group "nope": no such group`, "group describe nope rr"},
+		{`"group": "rr"`, `group "nope": no such group`, "group describe nope rr -o json"},
+	} {
+		r := f.call("", strings.Fields(c.line)...)
+		if r.status != exitFailed || !strings.Contains(r.out, c.shows) || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, c.says) {
+			t.Errorf("%s: status %d, %q\n%s", c.line, r.status, r.err, r.out)
+		}
+	}
+	// What changes something is still done in full or not at all.
+	f.fails(exitFailed, `topic "nope": no such topic`, "topic", "trim", "nope", "p1", "--before", "end", "--yes")
+}
+
 // TestAlterChecksBothBeforeEither: a shrinking that was refused had set the
 // retention before, of which it said nothing.
 func TestAlterChecksBothBeforeEither(t *testing.T) {

@@ -97,18 +97,23 @@ func List(ctx context.Context, c *client.Cluster) ([]Summary, error) {
 	return list, nil
 }
 
-// Describe returns the groups in the order asked for. A group that does not
-// exist is an error.
-func Describe(ctx context.Context, c *client.Cluster, names []string) ([]Description, error) {
-	out := make([]Description, 0, len(names))
+// Describe returns the groups in the order asked for, and of those that cannot be
+// described why not.
+func Describe(ctx context.Context, c *client.Cluster, names []string) (list []Description, failed []error, err error) {
+	list = make([]Description, 0, len(names))
 	for _, name := range names {
 		d, err := describe(ctx, c, name)
-		if err != nil {
-			return nil, err
+		var unreachable *client.UnreachableError
+		switch {
+		case errors.As(err, &unreachable) || ctx.Err() != nil:
+			return nil, nil, err
+		case err != nil:
+			failed = append(failed, err)
+		default:
+			list = append(list, d)
 		}
-		out = append(out, d)
 	}
-	return out, nil
+	return list, failed, nil
 }
 
 // ErrNoGroup is wrapped where a group does not exist.

@@ -33,6 +33,18 @@ type FailedError struct{ Failed, Total int }
 
 func (e *FailedError) Error() string { return fmt.Sprintf("%d of %d failed", e.Failed, e.Total) }
 
+// WriteFailures prints why some of the things that were asked for cannot be shown,
+// and returns an error if there are any.
+func WriteFailures(errs io.Writer, failed []error, total int) error {
+	if len(failed) == 0 {
+		return nil
+	}
+	for _, err := range failed {
+		fmt.Fprintf(errs, "streamweir: %v\n", err)
+	}
+	return &FailedError{Failed: len(failed), Total: total}
+}
+
 // WriteResults prints what was done to out and what failed to errs, and
 // returns an error if anything failed.
 func WriteResults(out, errs io.Writer, format Format, noun string, results []Result) error {

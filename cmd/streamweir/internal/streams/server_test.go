@@ -88,6 +88,26 @@ func TestCreateSaysWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestDescribeShowsTheOthers: one wrong name hid the streams that are there.
+func TestDescribeShowsTheOthers(t *testing.T) {
+	calls := 0
+	server := httptest.NewServer(actions{
+		"DescribeStreamSummary": func(w http.ResponseWriter) {
+			if calls++; calls == 1 {
+				refuses("ResourceNotFoundException")(w)
+				return
+			}
+			says(activeStream)(w)
+		},
+		"ListShards": says(`{"Shards":[]}`), "ListStreamConsumers": says(`{"Consumers":[]}`), "ListTagsForStream": says(`{"Tags":[],"HasMoreTags":false}`),
+	})
+	defer server.Close()
+	got, err := Describe(t.Context(), openAt(t, server.URL), []string{"nope", "s"}, Metrics{})
+	if err != nil || len(got.List) != 1 || got.List[0].Name != "s" || len(got.Failed) != 1 || got.Failed[0].Error() != `stream "nope": no (ResourceNotFoundException)` {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestNotTheAPI: what Go and the SDK say of a wrong port came through as it was,
 // and with the exit status of a refusal.
 func TestNotTheAPI(t *testing.T) {

@@ -131,65 +131,79 @@ type Range struct {
 	At        *int64 `json:"at_offset,omitempty"` // where the position is
 }
 
-// Offsets returns the ranges of the selected partitions. If at is given, each
-// range says where that position is.
-func Offsets(ctx context.Context, c *client.Cluster, selection []position.Selection, at *position.Position) ([]Range, error) {
-	ps, err := Select(ctx, c, selection)
+// Offsets returns the ranges of the selected partitions, and of those that are not
+// there says so. If at is given, each range says where that position is.
+func Offsets(ctx context.Context, c *client.Cluster, selection []position.Selection, at *position.Position) (ranges []Range, failed []error, err error) {
+	ps, failed, err := resolve(ctx, c, selection)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	finder := position.Finder{Cluster: c}
 	bounds, err := finder.Bounds(ctx, ps)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var found map[position.Partition]int64
 	if at != nil {
 		if found, err = finder.Offsets(ctx, *at, bounds); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	out := make([]Range, 0, len(ps))
+	ranges = make([]Range, 0, len(ps))
 	for _, p := range ps {
 		b := bounds[p]
 		r := Range{Topic: p.Topic, Partition: p.Partition, Start: b.Start, End: b.End, Records: b.End - b.Start}
 		if n, ok := found[p]; ok {
 			r.At = &n
 		}
-		out = append(out, r)
+		ranges = append(ranges, r)
 	}
-	return out, nil
+	return ranges, failed, nil
 }
 
-// Select resolves topics and partitions against the cluster, in order.
+// Select resolves topics and partitions against the cluster, in order. It fails
+// if one is not there.
 func Select(ctx context.Context, c *client.Cluster, selection []position.Selection) ([]position.Partition, error) {
+	ps, failed, err := resolve(ctx, c, selection)
+	if err == nil && len(failed) > 0 {
+		err = failed[0]
+	}
+	return ps, err
+}
+
+func resolve(ctx context.Context, c *client.Cluster, selection []position.Selection) (ps []position.Partition, failed []error, err error) {
 	names := make([]string, 0, len(selection))
 	for _, s := range selection {
 		names = append(names, s.Topic)
 	}
-	details, err := metadata(ctx, c, names)
+	details, failed, err := metadata(ctx, c, names)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	seen := make(map[position.Partition]bool)
-	var ps []position.Partition
 	for _, s := range selection {
-		have := details[s.Topic].Partitions.Numbers()
+		d, ok := details[s.Topic]
+		if !ok {
+			continue
+		}
+		have := d.Partitions.Numbers()
 		want := s.Partitions
 		if want == nil {
 			want = have
 		}
 		for _, n := range want {
 			p := position.Partition{Topic: s.Topic, Partition: n}
-			if !slices.Contains(have, n) {
-				return nil, fmt.Errorf("topic %q has no partition %d: it has %s", s.Topic, n, output.Plural(int64(len(have)), "partition"))
-			}
-			if !seen[p] {
-				seen[p] = true
+			switch {
+			case seen[p]:
+				continue
+			case !slices.Contains(have, n):
+				failed = append(failed, fmt.Errorf("topic %q has no partition %d: it has %s", s.Topic, n, output.Plural(int64(len(have)), "partition")))
+			default:
 				ps = append(ps, p)
 			}
+			seen[p] = true
 		}
 	}
 	position.Sort(ps)
-	return ps, nil
+	return ps, failed, nil
 }

@@ -151,6 +151,9 @@ func PrintRanges(w io.Writer, format output.Format, ranges []Range, at string) e
 	if format == output.JSON {
 		return output.WriteJSON(w, ranges)
 	}
+	if len(ranges) == 0 { // of nothing that was asked for
+		return nil
+	}
 	header := []string{"TOPIC", "PARTITION", "START", "END", "RECORDS"}
 	if at != "" {
 		header = append(header, "AT "+at)

@@ -30,7 +30,10 @@ type Trimmed struct {
 // PlanTrim says what deleting everything before a position would do. Where the
 // broker would refuse, the plan says so.
 func PlanTrim(ctx context.Context, c *client.Cluster, selection []position.Selection, before position.Position) ([]Trimmed, error) {
-	ranges, err := Offsets(ctx, c, selection, &before)
+	ranges, failed, err := Offsets(ctx, c, selection, &before)
+	if err == nil && len(failed) > 0 {
+		err = failed[0]
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -66,13 +69,16 @@ func refusals(ctx context.Context, c *client.Cluster, ranges []Range) (map[posit
 			names = append(names, r.Topic)
 		}
 	}
-	details, err := metadata(ctx, c, names)
+	details, failed, err := metadata(ctx, c, names)
 	if err != nil {
 		return nil, err
 	}
-	configs, err := Configs(ctx, c, names, true)
+	configs, without, err := Configs(ctx, c, names, true)
 	if err != nil {
 		return nil, err
+	}
+	if failed = append(failed, without...); len(failed) > 0 {
+		return nil, failed[0]
 	}
 	out := map[position.Partition]error{}
 	var nothing kadm.Offsets
