@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,6 +87,32 @@ func notEmpty(cmd *cobra.Command, names ...string) {
 		}
 		return nil
 	}
+}
+
+// plainFlagError says what is wanted for a flag whose value Go's own parsers refuse.
+func plainFlagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	flag, wanted := invalid.GetFlag(), ""
+	switch flag.Value.Type() {
+	case "int16", "int32", "int64":
+		wanted = "a whole number, such as 6"
+		if strings.HasSuffix(flag.Name, "-bytes") {
+			wanted = "a number of bytes without a unit, such as 1048576"
+		}
+		if errors.Is(err, strconv.ErrRange) {
+			wanted = "a whole number that is not so large"
+		}
+	case "duration":
+		wanted = "a duration with its unit, such as 500ms, 10s or 2m"
+	case "bool":
+		wanted = "true or false"
+	default:
+		return err
+	}
+	return fmt.Errorf("--%s must be %s, not %q", flag.Name, wanted, invalid.GetValue())
 }
 
 // checkCount refuses a --count of nothing; left out, there is no limit.

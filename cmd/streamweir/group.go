@@ -86,7 +86,7 @@ func newGroupDelete(conn *connection) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			if !*yes {
-				question := fmt.Sprintf("Delete %s with all committed offsets?", strings.Join(quoteAll(names), ", "))
+				question := fmt.Sprintf("Delete %s with all committed offsets?", output.Quoted(names))
 				if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 					return err
 				}
@@ -320,7 +320,7 @@ func newOffsetsDelete(conn *connection) *cobra.Command {
 		}
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			if !*yes {
-				question := fmt.Sprintf("Forget where group %q is in %s?", names[0], strings.Join(quoteAll(*list), ", "))
+				question := fmt.Sprintf("Forget where group %q is in %s?", names[0], output.Quoted(*list))
 				if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 					return err
 				}

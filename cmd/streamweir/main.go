@@ -51,12 +51,14 @@ func newRoot() *cobra.Command {
 The commands topic, produce, consume and group work with any Kafka cluster, stream
 with any endpoint of the Kinesis API.`,
 		Version:       buildInfo().line(),
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{command: cmd.CommandPath(), err: err}
+		return &usageError{command: cmd.CommandPath(), err: plainFlagError(err)}
 	})
 	root.AddCommand(commands()...)
 	return root
@@ -107,7 +109,7 @@ func exitStatus(err error) int {
 	var unreachable *client.UnreachableError
 	var failed *output.FailedError
 	switch {
-	case errors.As(err, &usage) || errors.As(err, &wrong) || strings.HasPrefix(err.Error(), "unknown command "):
+	case errors.As(err, &usage) || errors.As(err, &wrong):
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
@@ -128,7 +130,7 @@ func args(check cobra.PositionalArgs, what string) cobra.PositionalArgs {
 		if len(list) == 0 {
 			return misuse(cmd, "%s is missing", what)
 		}
-		return misuse(cmd, "%s is expected, not %q", what, list)
+		return misuse(cmd, "%s is expected, not %s", what, output.Quoted(list))
 	}
 }
 
@@ -158,10 +160,17 @@ func strictHelp(root *cobra.Command) {
 
 // knownCommand is for a command that only holds others.
 func knownCommand(cmd *cobra.Command, list []string) error {
-	if len(list) > 0 {
-		return misuse(cmd, "unknown command %q", list[0])
+	if len(list) == 0 {
+		return nil
 	}
-	return nil
+	cmd.SuggestionsMinimumDistance = 2
+	if len(list[0]) <= 3 { // to a short word, everything short is near
+		cmd.SuggestionsMinimumDistance = 1
+	}
+	if near := cmd.SuggestionsFor(list[0]); len(near) > 0 {
+		return misuse(cmd, "unknown command %q: did you mean %s?", list[0], output.Quoted(near))
+	}
+	return misuse(cmd, "unknown command %q", list[0])
 }
 
 // group makes a command that only holds others. Called without one of them it

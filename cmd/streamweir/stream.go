@@ -283,7 +283,7 @@ func newStreamDelete(conn *awsConnection) *cobra.Command {
 			return err
 		}
 		if !*yes {
-			question := fmt.Sprintf("Delete %s and every record there?", strings.Join(quoteAll(names), ", "))
+			question := fmt.Sprintf("Delete %s and every record there?", output.Quoted(names))
 			if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -123,7 +122,7 @@ func newTopicDelete(conn *connection) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			if !*yes {
-				question := fmt.Sprintf("Delete %s and every record there?", strings.Join(quoteAll(names), ", "))
+				question := fmt.Sprintf("Delete %s and every record there?", output.Quoted(names))
 				if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 					return err
 				}
@@ -136,14 +135,6 @@ func newTopicDelete(conn *connection) *cobra.Command {
 		})
 	}
 	return cmd
-}
-
-func quoteAll(names []string) []string {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = fmt.Sprintf("%q", name)
-	}
-	return quoted
 }
 
 // changeFlags declares --set, --unset and --dry-run.
