@@ -159,6 +159,34 @@ func TestNobodyReadsAnyMore(t *testing.T) {
 	}
 }
 
+// TestTailSaysWhatHelpsAgainstTheLimit: it only told of the limit.
+func TestTailSaysWhatHelpsAgainstTheLimit(t *testing.T) {
+	code := "LimitExceededException"
+	server := httptest.NewServer(actions{
+		"ListShards":             says(`{"Shards":[]}`),
+		"DescribeStreamSummary":  says(activeStream),
+		"RegisterStreamConsumer": func(w http.ResponseWriter) { refuses(code)(w) },
+	})
+	defer server.Close()
+	tail := func() string {
+		job := &GetJob{Stream: "s", From: types.StartingPosition{Type: types.ShardIteratorTypeLatest}, Note: func(string) {}}
+		return fmt.Sprint(Tail(t.Context(), openAt(t, server.URL), job, io.Discard))
+	}
+	got := tail()
+	for _, want := range []string{
+		"register a consumer: no (LimitExceededException)\ntail registers a consumer, streamweir-tail-..., for as long as it runs",
+		"aws kinesis deregister-stream-consumer --endpoint-url " + server.URL + " --stream-arn arn:aws:kinesis:us-east-1:000000000000:stream/s --consumer-name NAME\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
+		}
+	}
+	code = "AccessDeniedException"
+	if got, want := tail(), "register a consumer: no (AccessDeniedException)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestTailSaysThatItFollowsAgain: after a lost connection it said so only when the
 // next subscription had ended, five minutes later.
 func TestTailSaysThatItFollowsAgain(t *testing.T) {
