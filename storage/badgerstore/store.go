@@ -141,6 +141,7 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	s.reaping.Go(s.reaper.run)
 	s.collects.Go(s.collector.run)
 	s.flushes.Go(s.writeback.run)
+	_ = s.Health() // a disk that is full from the start is in the log then
 	return s, nil
 }
 
@@ -254,7 +255,22 @@ func (s *Store) Meta() storage.Meta { return s.meta }
 
 // Health says why the store refuses writes, if it does. After a refusal for
 // want of space, it tells whether there is room for that now.
-func (s *Store) Health() error { return s.refusal(s.refusedNeed.Load()) }
+func (s *Store) Health() error {
+	need := s.refusedNeed.Load()
+	refusal := s.refusal(need)
+	if need == 0 && errors.Is(refusal, storage.ErrNoSpace) {
+		s.noteFull(refusal, 1)
+	}
+	return refusal
+}
+
+// noteFull notes that so many bytes were refused for want of space. Only the first time
+// is news.
+func (s *Store) noteFull(refusal error, need int64) {
+	if s.refusedNeed.Swap(need) == 0 {
+		s.log.Warn("the disk is full up to the reserve: appends are refused until there is space", zap.Error(refusal))
+	}
+}
 
 // fail ends all writing. The first error is kept.
 func (s *Store) fail(err error) {
