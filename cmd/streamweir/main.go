@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -121,10 +122,12 @@ func exitStatus(err error) int {
 	return exitFailed
 }
 
-// args wraps a check of arguments so that its failure counts as wrong usage.
+// args wraps a check of arguments so that its failure counts as wrong usage. No
+// name is empty, except that Kafka lets a group's be.
 func args(check cobra.PositionalArgs, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, list []string) error {
-		if check(cmd, list) == nil {
+		nameless := slices.Contains(list, "") && !strings.Contains(what, "GROUP")
+		if check(cmd, list) == nil && !nameless {
 			return nil
 		}
 		if len(list) == 0 {

@@ -167,6 +167,8 @@ func TestWrongUsage(t *testing.T) {
 		{"--partitions must be above zero", []string{"topic", "alter", "t", "-p", "-1"}},
 		{"--timeout must be above zero", []string{"topic", "list", "--timeout", "0s"}},
 		{"topic pattern", []string{"consume", "[", "--regex"}},
+		{`TOPIC is expected, not ""`, []string{"topic", "describe", ""}},
+		{`TOPIC is expected, not "a", ""`, []string{"consume", "a", ""}},
 		{"--group must not be empty", []string{"consume", "t", "-g", ""}},
 		{"--to must not be empty", []string{"consume", "t", "--to", ""}},
 		{"--partition must not be empty", []string{"consume", "t", "-p", ""}},

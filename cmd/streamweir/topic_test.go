@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -155,6 +156,20 @@ func TestAlterTellsWhatWasDoneHalf(t *testing.T) {
 		t.Errorf("status %d, %q; want %q", r.status, r.err, want)
 	}
 	golden(t, "topic-alter-half-json", r.out)
+}
+
+// TestAlterTellsWhatIsNotKnown: nor does anybody know where the answer never came.
+func TestAlterTellsWhatIsNotKnown(t *testing.T) {
+	f := startFake(t, kfake.SeedTopics(4, "orders"))
+	f.ControlKey(int16(kmsg.CreatePartitions), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		return nil, errors.New("the connection is lost"), !kreq.(*kmsg.CreatePartitionsRequest).ValidateOnly
+	})
+	r := f.call("", "topic", "alter", "orders", "--set", "retention.ms=1234", "--partitions", "6", "-o", "json", "--timeout", "1s")
+	const want = `topic "orders": the configs (retention.ms) were changed; whether the number of partitions was is not known: `
+	if r.status != exitFailed || !strings.Contains(r.err, want) || !strings.Contains(r.out, `"changed"`) || strings.Contains(r.out, `"unchanged"`) {
+		t.Errorf("status %d, %q, %s", r.status, r.err, r.out)
+	}
 }
 
 // TestAddPartitionsSaysHowMany: it only said that the topic was altered.
