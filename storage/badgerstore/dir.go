@@ -199,14 +199,17 @@ func (d *directory) space() (total, free int64, err error) {
 
 // usedBytes sums up what the files in a directory take on disk. Badger's files
 // are sparse, so their lengths say nothing.
-func usedBytes(dir string) (total int64) {
+func usedBytes(dir string) int64 { return usedBytesOf(dir, "") }
+
+// usedBytesOf counts the files whose names end so.
+func usedBytesOf(dir, suffix string) (total int64) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return 0
 	}
 	for _, e := range entries {
 		var st unix.Stat_t
-		if unix.Stat(filepath.Join(dir, e.Name()), &st) == nil {
+		if strings.HasSuffix(e.Name(), suffix) && unix.Stat(filepath.Join(dir, e.Name()), &st) == nil {
 			total += st.Blocks * 512
 		}
 	}

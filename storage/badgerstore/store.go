@@ -126,7 +126,10 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	s.values = newValueFiles(filepath.Join(dir.path, logName), !opts.TrustDisk)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.bounded(func() error { return s.closeDatabases(false) }))
+			e := s.bounded(func() error { return s.closeDatabases(false) })
+			if !errors.Is(e, storage.ErrNoSpace) { // what err says already
+				err = errors.Join(err, e)
+			}
 		}
 	}()
 	if err := s.openDatabases(); err != nil {
@@ -225,12 +228,15 @@ func (s *Store) openBadger(name string, open func(badger.Logger) (*badger.DB, er
 	return db, nil
 }
 
-func (s *Store) closeDatabases(clean bool) (err error) {
-	if s.db != nil {
-		err = s.db.Close()
-	}
-	if s.meta != nil {
-		err = errors.Join(err, s.meta.db.Close())
+func (s *Store) closeDatabases(clean bool) error {
+	err := s.refuseClose()
+	if err == nil {
+		if s.db != nil {
+			err = s.db.Close()
+		}
+		if s.meta != nil {
+			err = errors.Join(err, s.meta.db.Close())
+		}
 	}
 	for _, d := range []*syncedDir{s.logDir, s.metaDir} {
 		if d != nil {
