@@ -129,7 +129,7 @@ func logKeys() []Key {
 		{Name: "log.message.timestamp.after.max.ms", Type: Long, Default: "3600000", Unit: "ms", Check: AtLeast(0), Update: ClusterWide,
 			Doc: "How far in the future the timestamp of a new record may lie, with CreateTime. Topics override it with message.timestamp.after.max.ms."},
 		{Name: "min.insync.replicas", Type: Int, Default: "1", Check: Between(1, maxInt), Update: ClusterWide,
-			Doc: "The replicas that must have a record before an acks=all produce is acknowledged. With one broker there is one: anything above 1 refuses every such produce with NOT_ENOUGH_REPLICAS. Topics override it under the same name."},
+			Doc: "The replicas that must have a record before an acks=all produce is acknowledged. More than a partition has count as all of them (KIP-966): with one broker there is one, so every value means the same. Topics override it under the same name."},
 		{Name: "compression.type", Type: String, Default: "producer", Check: OneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), Update: ClusterWide,
 			Doc: "How batches are compressed in the log: producer keeps them as they came. Topics override it under the same name."},
 		{Name: "compression.gzip.level", Type: Int, Default: "-1", Check: GzipLevel(), Update: ClusterWide,
