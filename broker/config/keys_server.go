@@ -153,7 +153,7 @@ func groupKeys() []Key {
 		{Name: "offsets.retention.check.interval.ms", Type: Long, Default: "600000", Unit: "ms", Check: AtLeast(1),
 			Doc: "How often the server looks for offsets whose retention is over."},
 		{Name: "offset.metadata.max.bytes", Type: Int, Default: "4096", Unit: "bytes", Check: Between(0, maxInt),
-			Doc: "The largest metadata text that a consumer may commit with an offset."},
+			Doc: "The largest metadata text that a consumer may commit with an offset, in UTF-16 units, as Apache Kafka counts it."},
 		{Name: "group.initial.rebalance.delay.ms", Type: Int, Default: "3000", Unit: "ms", Check: Between(0, maxInt),
 			Doc: "How long an empty classic group waits for more members before its first rebalance."},
 		{Name: "group.min.session.timeout.ms", Type: Int, Default: "6000", Unit: "ms", Check: Between(1, maxInt),

@@ -134,7 +134,7 @@ func (s *shard) takeOffsets(st *step, c *commit, req *kmsg.OffsetCommitRequest) 
 		}
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
-			if p.Metadata != nil && len(*p.Metadata) > s.cfg.OffsetMetadataMaxBytes {
+			if s.cfg.metadataTooLarge(p.Metadata) {
 				c.resp.Topics[i].Partitions[j].ErrorCode = kerr.OffsetMetadataTooLarge.Code
 				continue
 			}
@@ -148,6 +148,21 @@ func (s *shard) takeOffsets(st *step, c *commit, req *kmsg.OffsetCommitRequest) 
 			c.items = append(c.items, newCommitted(ref, p, st.now.UnixMilli(), expires))
 		}
 	}
+}
+
+// metadataTooLarge holds metadata against offset.metadata.max.bytes. The name
+// notwithstanding, Apache Kafka counts the UTF-16 units of Java's strings.
+func (c *Config) metadataTooLarge(metadata *string) bool {
+	if metadata == nil || len(*metadata) <= c.OffsetMetadataMaxBytes {
+		return false // no text has more of these than bytes
+	}
+	units := 0
+	for _, r := range *metadata {
+		if units++; r > 0xffff {
+			units++
+		}
+	}
+	return units > c.OffsetMetadataMaxBytes
 }
 
 func newCommitted(ref *topicRef, p *kmsg.OffsetCommitRequestTopicPartition, now, expires int64) committed {

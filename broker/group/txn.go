@@ -166,7 +166,7 @@ func (s *shard) takeTxnOffsets(st *step, e *txnCommit, req *kmsg.TxnOffsetCommit
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			code := &e.resp.Topics[i].Partitions[j].ErrorCode
-			if p.Metadata != nil && len(*p.Metadata) > s.cfg.OffsetMetadataMaxBytes {
+			if s.cfg.metadataTooLarge(p.Metadata) {
 				*code = kerr.OffsetMetadataTooLarge.Code
 				continue
 			}

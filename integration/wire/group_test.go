@@ -268,10 +268,12 @@ func TestGroupDeletion(t *testing.T) {
 func TestOffsetCommitRefusals(t *testing.T) {
 	e := newEnv(t, 2)
 	m := e.stable()
-	big := e.commitReq(8, m, 0, 5)
-	big.Topics[0].Partitions[0].Metadata = ptr(strings.Repeat("x", 5000))
-	if r := harness.Ask[*kmsg.OffsetCommitResponse](t, e.c, big); r.Topics[0].Partitions[0].ErrorCode != kerr.OffsetMetadataTooLarge.Code {
-		t.Errorf("5000 bytes of metadata: %v", kerr.ErrorForCode(r.Topics[0].Partitions[0].ErrorCode))
+	for _, metadata := range []string{strings.Repeat("x", 5000), strings.Repeat("\U0001f600", 2049)} {
+		big := e.commitReq(8, m, 0, 5)
+		big.Topics[0].Partitions[0].Metadata = &metadata
+		if r := harness.Ask[*kmsg.OffsetCommitResponse](t, e.c, big); r.Topics[0].Partitions[0].ErrorCode != kerr.OffsetMetadataTooLarge.Code {
+			t.Errorf("%d bytes of metadata: %v", len(metadata), kerr.ErrorForCode(r.Topics[0].Partitions[0].ErrorCode))
+		}
 	}
 	for _, partition := range []int32{2, -1} {
 		r := harness.Ask[*kmsg.OffsetCommitResponse](t, e.c, e.commitReq(8, m, partition, 5))
