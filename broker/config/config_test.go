@@ -114,7 +114,7 @@ func TestParse(t *testing.T) {
 		{key: level, in: " -1 ", want: "-1"}, {key: level, in: "0", bad: true}, {key: level, in: "10", bad: true},
 		{key: level, in: "+5", want: "5"}, {key: level, in: "", bad: true}, {key: level, in: "1.0", bad: true},
 		{key: policy, in: "", want: ""}, {key: policy, in: "delete , compact", want: "delete,compact"},
-		{key: policy, in: "delete,delete", want: "delete,delete"}, {key: policy, in: "Delete", bad: true}, {key: policy, in: "delete,", bad: true},
+		{key: policy, in: "delete, delete,compact", want: "delete,compact"}, {key: policy, in: "Delete", bad: true}, {key: policy, in: "delete,", bad: true},
 		{key: &Key{Type: Boolean}, in: "TRUE", want: "true"}, {key: &Key{Type: Boolean}, in: "yes", bad: true},
 		{key: &Key{Type: Double}, in: "1", want: "1.0"}, {key: &Key{Type: Double}, in: "0", want: "0.0"},
 		{key: &Key{Type: Double}, in: "1e7", want: "1.0E7"}, {key: &Key{Type: Double}, in: "-0.00025", want: "-2.5E-4"}, {key: &Key{Type: Double}, in: "NaN", bad: true},

@@ -194,9 +194,13 @@ func (t Type) parse(s string) (any, error) {
 		if s == "" {
 			return []string{}, nil
 		}
-		parts := strings.Split(s, ",")
-		for i := range parts {
-			parts[i] = strings.TrimSpace(parts[i])
+		var parts []string
+		seen := map[string]bool{} // as in Kafka, an entry counts once
+		for part := range strings.SplitSeq(s, ",") {
+			if part = strings.TrimSpace(part); !seen[part] {
+				seen[part] = true
+				parts = append(parts, part)
+			}
 		}
 		return parts, nil
 	}

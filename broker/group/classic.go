@@ -131,6 +131,11 @@ type classicGroup struct {
 	storing int32
 	// persisted says whether the log has a record of this group.
 	persisted bool
+	// committed says that the log has, or had, offsets of this group. When the last
+	// of them is gone the group stays, as in Apache Kafka, until it is deleted or
+	// expires; and it goes with a tombstone, for the records of old offsets would
+	// bring it back at the next load.
+	committed bool
 }
 
 func (s *shard) newGroup(now time.Time, id string) *classicGroup {
@@ -153,8 +158,7 @@ func (g *classicGroup) canRebalance() bool {
 
 // blank says that the group is only a name: nothing of it is worth keeping.
 func (g *classicGroup) blank() bool {
-	return g.idle() && g.generation == 0 && !g.persisted && g.shard.offsets[g.id] == nil &&
-		g.shard.inflight[g.id] == nil && g.shard.unstable[g.id] == nil
+	return g.idle() && g.generation == 0 && !g.persisted && !g.committed && g.shard.inflight[g.id] == nil
 }
 
 // idle says that nobody is in the group or about to join it.

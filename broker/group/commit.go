@@ -23,11 +23,7 @@ type commit struct {
 func (e *commit) String() string { return "offsets" }
 
 func (e *commit) durable(s *shard, st *step, base int64) {
-	if s.groups[e.group] == nil {
-		// A consumer that assigns its partitions itself and only commits: it
-		// gets a group without members or protocol.
-		s.addGroup(st, s.newGroup(st.now, e.group))
-	}
+	s.committing(st, e.group)
 	for i := range e.items {
 		c := e.items[i]
 		c.at = base + int64(i)
@@ -36,6 +32,17 @@ func (e *commit) durable(s *shard, st *step, base int64) {
 	s.stats.Commits++
 	s.stats.CommittedOffsets += int64(len(e.items))
 	st.reply(func() { e.reply(e.resp) })
+}
+
+// committing returns the group that the log has offsets of. A consumer that assigns
+// its partitions itself and only commits gets one without members or protocol.
+func (s *shard) committing(st *step, id string) *classicGroup {
+	g := s.groups[id]
+	if g == nil {
+		g = s.addGroup(st, s.newGroup(st.now, id))
+	}
+	g.committed = true
+	return g
 }
 
 func (e *commit) failed(s *shard, st *step, err *kerr.Error) {
@@ -134,7 +141,7 @@ func (s *shard) takeOffsets(st *step, c *commit, req *kmsg.OffsetCommitRequest) 
 		}
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
-			if p.Metadata != nil && len(*p.Metadata) > s.cfg.OffsetMetadataMaxBytes {
+			if s.cfg.metadataTooLarge(p.Metadata) {
 				c.resp.Topics[i].Partitions[j].ErrorCode = kerr.OffsetMetadataTooLarge.Code
 				continue
 			}
@@ -148,6 +155,21 @@ func (s *shard) takeOffsets(st *step, c *commit, req *kmsg.OffsetCommitRequest) 
 			c.items = append(c.items, newCommitted(ref, p, st.now.UnixMilli(), expires))
 		}
 	}
+}
+
+// metadataTooLarge holds metadata against offset.metadata.max.bytes. The name
+// notwithstanding, Apache Kafka counts the UTF-16 units of Java's strings.
+func (c *Config) metadataTooLarge(metadata *string) bool {
+	if metadata == nil || len(*metadata) <= c.OffsetMetadataMaxBytes {
+		return false // no text has more of these than bytes
+	}
+	units := 0
+	for _, r := range *metadata {
+		if units++; r > 0xffff {
+			units++
+		}
+	}
+	return units > c.OffsetMetadataMaxBytes
 }
 
 func newCommitted(ref *topicRef, p *kmsg.OffsetCommitRequestTopicPartition, now, expires int64) committed {
@@ -223,10 +245,11 @@ func (e *forgotten) durable(s *shard, st *step, _ int64) {
 		}
 	}
 	if g := e.drop; g != nil && s.groups[e.group] == g {
-		g.persisted = false
+		rest := s.offsets[e.group] != nil || s.unstable[e.group] != nil
+		g.persisted, g.committed = false, rest
 		// Somebody may have joined since. Then the group goes on, and the
 		// record of its next generation brings it back into the log.
-		if g.state == Empty && g.generation == e.generation && s.offsets[e.group] == nil && s.unstable[e.group] == nil {
+		if g.state == Empty && g.generation == e.generation && !rest {
 			s.removeGroup(st, g)
 		}
 	}
@@ -264,7 +287,7 @@ func (s *shard) deleteGroup(st *step, id string, reply func(st *step, err *kerr.
 		reply(st, kerr.GroupIDNotFound)
 	case g.state != Empty:
 		reply(st, kerr.NonEmptyGroup)
-	case !g.persisted && s.offsets[id] == nil && s.inflight[id] == nil && s.unstable[id] == nil:
+	case !g.persisted && !g.committed && s.inflight[id] == nil:
 		s.removeGroup(st, g) // the log does not know of it
 		reply(st, nil)
 	default:

@@ -28,7 +28,7 @@ type Config struct {
 	// MaxGroupSize is the largest number of members of a group (group.max.size).
 	MaxGroupSize int
 	// OffsetMetadataMaxBytes bounds the metadata string of one committed
-	// offset (offset.metadata.max.bytes).
+	// offset (offset.metadata.max.bytes), in UTF-16 units.
 	OffsetMetadataMaxBytes int
 	// OffsetsRetention is how long offsets are kept that nobody uses any more
 	// (offsets.retention.minutes), and OffsetsRetentionCheck how often that is

@@ -40,7 +40,7 @@ func (s *shard) expireGroup(st *step, g *classicGroup) {
 	}
 	e := &forgotten{group: g.id, keys: sortKeys(keys), generation: g.generation, expired: true}
 	if all && g.idle() {
-		if !g.persisted && len(keys) == 0 {
+		if !g.persisted && !g.committed {
 			s.removeGroup(st, g)
 			return
 		}

@@ -143,10 +143,11 @@ func (s *shard) replayOffset(st *step, at, producerID int64, r record) error {
 	if v.Metadata != "" || expires != noTimestamp {
 		c.more = &committedMore{metadata: strings.Clone(v.Metadata), expires: expires}
 	}
-	g := s.groups[k.Group]
-	if g == nil {
-		g = s.addGroup(st, s.newGroup(st.now, strings.Clone(k.Group)))
+	id := k.Group
+	if s.groups[id] == nil {
+		id = strings.Clone(id)
 	}
+	g := s.committing(st, id)
 	if producerID != kafka.NoProducerID {
 		s.putPending(producerID, g.id, c)
 	} else {
@@ -212,14 +213,10 @@ func loadMember(lm *kmsg.GroupMetadataValueMember, version int16, name string) *
 // have to show that they are alive.
 func (s *shard) loaded(st *step) {
 	for id := range s.offsets {
-		if s.groups[id] == nil {
-			s.addGroup(st, s.newGroup(st.now, id))
-		}
+		s.committing(st, id)
 	}
 	for id := range s.unstable {
-		if s.groups[id] == nil {
-			s.addGroup(st, s.newGroup(st.now, id))
-		}
+		s.committing(st, id)
 	}
 	for _, g := range s.groups {
 		for _, m := range g.order {

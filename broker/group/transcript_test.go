@@ -311,7 +311,7 @@ func (s *stage) restart() {
 				s.t.Fatalf("replay of record %d: %v", i, err)
 			}
 		}
-		st.actions = nil
+		st.actions = slices.DeleteFunc(st.actions, func(a action) bool { return a.timer != &s.shard.expiry })
 		s.shard.loaded(st)
 	})
 }

@@ -90,9 +90,6 @@ func (s *shard) complete(st *step, producerID, at int64, commit bool) {
 				s.stats.CommittedOffsets++
 			}
 		}
-		if g := s.groups[group]; g != nil {
-			s.dropIfBlank(st, g)
-		}
 	}
 }
 
@@ -108,9 +105,7 @@ type txnCommit struct {
 func (e *txnCommit) String() string { return "offsets in a transaction" }
 
 func (e *txnCommit) durable(s *shard, st *step, base int64) {
-	if s.groups[e.group] == nil {
-		s.addGroup(st, s.newGroup(st.now, e.group))
-	}
+	s.committing(st, e.group)
 	for i := range e.items {
 		c := e.items[i]
 		c.at = base + int64(i)
@@ -166,7 +161,7 @@ func (s *shard) takeTxnOffsets(st *step, e *txnCommit, req *kmsg.TxnOffsetCommit
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			code := &e.resp.Topics[i].Partitions[j].ErrorCode
-			if p.Metadata != nil && len(*p.Metadata) > s.cfg.OffsetMetadataMaxBytes {
+			if s.cfg.metadataTooLarge(p.Metadata) {
 				*code = kerr.OffsetMetadataTooLarge.Code
 				continue
 			}

@@ -111,17 +111,12 @@ func transactionRefusal(req *kmsg.ProduceRequest) error {
 	return nil
 }
 
-// replicaCount is how many replicas a partition has: this broker.
-const replicaCount = 1
-
 func (op *produce) append(s *Server, t *topic.Topic, err error, rp *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) {
 	var p *partition.Partition
 	var batch kafka.Batch
 	if err == nil {
 		if p = s.core.Partitions.Get(t.ID, rp.Partition); p == nil {
 			err = kerr.UnknownTopicOrPartition
-		} else if op.acks == -1 && t.Settings.MinInsyncReplicas > replicaCount {
-			err = topic.Refuse(kerr.NotEnoughReplicas, "min.insync.replicas of %s is %d, and a partition has %d replica", t.Name, t.Settings.MinInsyncReplicas, replicaCount)
 		}
 	}
 	if err == nil {

@@ -65,29 +65,32 @@ func (s *Server) fetch(k *call) {
 	}
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
 	plans, enough := f.plan()
-	if enough || wait <= 0 || len(f.parts) == 0 {
+	if enough || wait <= 0 {
 		k.replyStream(f.response(plans))
 		return
 	}
 	f.await(plans, wait)
 }
 
-// plan looks for what can be read now, and whether that is enough to answer.
+// plan looks for what can be read now, and whether that is enough to answer. As
+// in Apache Kafka, an error of reading is enough, but what does not exist is not,
+// as long as there is something else to wait for.
 func (f *fetch) plan() (plans []fetchPlan, enough bool) {
 	plans = make([]fetchPlan, len(f.parts))
-	left, first, total := f.maxBytes, true, 0
+	left, first, total, found := f.maxBytes, true, 0, 0
 	for i, part := range f.parts {
 		p := &plans[i]
 		p.part = part
-		p.find(f)
-		if p.err == nil {
-			limit := min(int(part.maxBytes), left)
-			plan := (*partition.Partition).Plan
-			if f.readCommitted {
-				plan = (*partition.Partition).PlanCommitted
-			}
-			p.Plan, p.err = plan(p.Partition, part.offset, part.epoch, limit, first)
+		if p.find(f); p.err != nil {
+			continue
 		}
+		found++
+		limit := min(int(part.maxBytes), left)
+		plan := (*partition.Partition).Plan
+		if f.readCommitted {
+			plan = (*partition.Partition).PlanCommitted
+		}
+		p.Plan, p.err = plan(p.Partition, part.offset, part.epoch, limit, first)
 		if p.err != nil || p.diverging(part) {
 			p.Release()
 			p.Bytes = 0
@@ -100,7 +103,7 @@ func (f *fetch) plan() (plans []fetchPlan, enough bool) {
 			left = max(0, left-p.Bytes)
 		}
 	}
-	return plans, enough || total >= int(f.req.MinBytes)
+	return plans, enough || found == 0 || total >= int(f.req.MinBytes)
 }
 
 // fetchPlan is what a partition has for a fetch.
@@ -154,6 +157,9 @@ func (f *fetch) await(plans []fetchPlan, wait time.Duration) {
 	f.watch.Committed = f.readCommitted
 	f.timer = time.AfterFunc(math.MaxInt64, f.watch.Fire)
 	for i := range plans {
+		if plans[i].Partition == nil {
+			continue // it does not exist
+		}
 		end := plans[i].Offsets.High
 		if f.readCommitted {
 			end = plans[i].Offsets.LastStable

@@ -458,3 +458,20 @@ func FuzzAdminRequests(f *testing.F) {
 		}
 	})
 }
+
+// A producer id without an epoch, or an epoch without an id, is nobody's.
+func TestInitProducerIDNeedsBothOrNeither(t *testing.T) {
+	a := newAdmin(t)
+	for _, tc := range []struct {
+		id    int64
+		epoch int16
+		want  string
+	}{{-1, -1, "ok"}, {5, 0, "ok"}, {5, -1, "INVALID_REQUEST"}, {-1, 5, "INVALID_REQUEST"}} {
+		req := kmsg.NewPtrInitProducerIDRequest()
+		req.ProducerID, req.ProducerEpoch = tc.id, tc.epoch
+		r := a.ask(4, req).(*kmsg.InitProducerIDResponse)
+		if got := name(r.ErrorCode); got != tc.want || (r.ProducerID >= 0) != (got == "ok") {
+			t.Errorf("%d/%d: %s, producer id %d, want %s", tc.id, tc.epoch, got, r.ProducerID, tc.want)
+		}
+	}
+}

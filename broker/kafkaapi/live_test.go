@@ -1,10 +1,12 @@
 package kafkaapi
 
 import (
+	"fmt"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/protocol/kafka"
 )
 
 func (a *admin) set(kind kmsg.ConfigResourceType, resource, config, value string) {
@@ -32,26 +34,16 @@ func TestConnectionLimitsChangeAtRunTime(t *testing.T) {
 	limits(3, 9)
 }
 
-func TestProduceNeedsItsReplicas(t *testing.T) {
-	a := newAdmin(t)
-	a.create("x", 1)
-	produce := func(acks int16) string {
-		req := kmsg.NewPtrProduceRequest()
+// Apache Kafka never asks for more replicas than a partition has (KIP-966).
+func TestProduceNeedsNoMoreReplicasThanThereAre(t *testing.T) {
+	b := startGroupBroker(t, "min.insync.replicas=2")
+	batch, err := kafka.BuildBatch(nil, kafka.BatchOptions{}, kafka.Record{Timestamp: 1_700_000_000_000, Value: []byte("v")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, acks := range []int16{-1, 1} {
+		req := produceRequest("t", batch)
 		req.Acks = acks
-		rp := kmsg.NewProduceRequestTopicPartition()
-		rp.Records = []byte("no batch")
-		req.Topics = append(req.Topics, kmsg.ProduceRequestTopic{Topic: "x", Partitions: []kmsg.ProduceRequestTopicPartition{rp}})
-		return name(a.ask(9, req).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
-	}
-	short := kerr.NotEnoughReplicas.Message
-	if got := produce(-1); got == short {
-		t.Error("one replica is not enough for one")
-	}
-	a.set(ofTopic, "x", "min.insync.replicas", "2")
-	if got := produce(-1); got != short {
-		t.Errorf("acks=all: %s", got)
-	}
-	if got := produce(1); got == short {
-		t.Error("acks=1 asks for no other replicas")
+		want(t, fmt.Sprintf("acks=%d", acks), produced(ask[*kmsg.ProduceResponse](b.dial(t), req, nil)), nil)
 	}
 }

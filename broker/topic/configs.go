@@ -182,9 +182,15 @@ func apply(ch ConfigChange, have map[string]string, lookup func(string) *config.
 	return next, touched, nil
 }
 
+// editList adds to a list or takes from it. Blanks around an entry are no part of
+// it, as they are not where the list is used.
 func editList(old, value string, op Op) string {
 	list := strings.FieldsFunc(old, func(r rune) bool { return r == ',' })
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
 	for _, entry := range strings.Split(value, ",") {
+		entry = strings.TrimSpace(entry)
 		at := slices.Index(list, entry)
 		switch {
 		case op == Append && at < 0:

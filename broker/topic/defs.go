@@ -134,7 +134,7 @@ var defs = sync.OnceValue(func() []Def {
 			Doc: "How long a record stays out of compaction at least."},
 			same("log.cleaner.min.compaction.lag.ms")},
 		{config.Key{Name: "min.insync.replicas", Type: config.Int, Default: "1", Check: config.Between(1, maxInt),
-			Doc: "The replicas that must have a record before an acks=all produce is acknowledged. With one broker there is one: anything above 1 refuses every such produce with NOT_ENOUGH_REPLICAS."},
+			Doc: "The replicas that must have a record before an acks=all produce is acknowledged. More than a partition has count as all of them (KIP-966): with one broker there is one, so every value means the same."},
 			same("min.insync.replicas")},
 		{config.Key{Name: "preallocate", Type: config.Boolean, Default: "false", Effect: config.NoEffect,
 			Doc: "Whether Apache Kafka allocates the whole file of a new segment at once."},

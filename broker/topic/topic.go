@@ -41,7 +41,6 @@ type Settings struct {
 	MinCompactionLagMs     int64
 	MaxCompactionLagMs     int64
 	MinCleanableDirtyRatio float64
-	MinInsyncReplicas      int32
 	DataDeletion           bool // of a stream, by Kafka clients: see Topic.KeepsData
 }
 
@@ -87,7 +86,6 @@ func settings(own map[string]string, cfg *config.Config) *Settings {
 		MinCompactionLagMs:     v.long("min.compaction.lag.ms"),
 		MaxCompactionLagMs:     v.long("max.compaction.lag.ms"),
 		MinCleanableDirtyRatio: v.get("min.cleanable.dirty.ratio").(float64),
-		MinInsyncReplicas:      v.int("min.insync.replicas"),
 		DataDeletion:           v.get(dataDeletion).(bool),
 	}
 	for _, policy := range v.get("cleanup.policy").([]string) {

@@ -107,6 +107,73 @@ func TestFetchEndsAfterMaxWait(t *testing.T) {
 	}
 }
 
+// What does not exist ends no wait for what does, in a session neither; where
+// there is nothing else to wait for, or a read fails, the answer comes at once.
+func TestFetchWaitsBesideWhatDoesNotExist(t *testing.T) {
+	const wait = 400 * time.Millisecond
+	for _, v := range []int16{4, 12, 13, 18} {
+		t.Run(fmt.Sprintf("v%d", v), func(t *testing.T) {
+			e := newEnv(t, 1)
+			// ask adds other topics and offsets, and says how long the answer took.
+			ask := func(what string, want *kerr.Error, waits bool, change func(*kmsg.FetchRequest)) *kmsg.FetchResponse {
+				t.Helper()
+				req := e.fetchReq(v, 0, 0)
+				req.MinBytes, req.MaxWaitMillis = 1, int32(wait.Milliseconds())
+				if !waits {
+					req.MaxWaitMillis = int32(waitLong.Milliseconds())
+				}
+				change(req)
+				began := time.Now()
+				r := harness.Ask[*kmsg.FetchResponse](t, e.c, req)
+				took := time.Since(began)
+				if waits && took < wait-20*time.Millisecond || !waits && took > waitLong/2 {
+					t.Errorf("%s took %v", what, took)
+				}
+				var codes []error
+				for _, rt := range r.Topics {
+					for _, p := range rt.Partitions {
+						if p.ErrorCode != 0 {
+							codes = append(codes, kerr.ErrorForCode(p.ErrorCode))
+						}
+					}
+				}
+				if len(codes) != 1 || codes[0] != want {
+					t.Errorf("%s: errors %v, want %v", what, codes, want)
+				}
+				return r
+			}
+			unknownTopic := kerr.UnknownTopicOrPartition
+			if v >= 13 {
+				unknownTopic = kerr.UnknownTopicID
+			}
+			none := kmsg.NewFetchRequestTopic()
+			none.Topic, none.TopicID, none.Partitions = harness.Name(t, "none"), [16]byte{9, 9, 9}, fetchPartitions(0)
+			beside := func(req *kmsg.FetchRequest) { req.Topics = append(req.Topics, none) }
+
+			ask("an unknown partition beside a known one", kerr.UnknownTopicOrPartition, true, func(req *kmsg.FetchRequest) {
+				req.Topics[0].Partitions = append(req.Topics[0].Partitions, fetchPartition(7, 0))
+			})
+			ask("an unknown topic beside a known one", unknownTopic, true, beside)
+			ask("an unknown topic alone", unknownTopic, false, func(req *kmsg.FetchRequest) {
+				req.Topics = []kmsg.FetchRequestTopic{none}
+			})
+			ask("a wrong offset", kerr.OffsetOutOfRange, false, func(req *kmsg.FetchRequest) {
+				req.Topics[0].Partitions[0].FetchOffset = 99
+			})
+			if v < 7 {
+				return
+			}
+			r := ask("the first of a session", unknownTopic, true, func(req *kmsg.FetchRequest) {
+				beside(req)
+				req.SessionEpoch = 0
+			})
+			ask("the next of a session", unknownTopic, true, func(req *kmsg.FetchRequest) {
+				req.Topics, req.SessionID, req.SessionEpoch = nil, r.SessionID, 1
+			})
+		})
+	}
+}
+
 // A fetch from the middle of a batch brings the whole batch; the client skips.
 func TestFetchInTheMiddleOfABatch(t *testing.T) {
 	e := newEnv(t, 1)

@@ -264,14 +264,50 @@ func TestGroupDeletion(t *testing.T) {
 	}
 }
 
+// A group that only commits outlives its last offset, so that it can still be
+// looked at and deleted.
+func TestGroupOutlivesItsOffsets(t *testing.T) {
+	e := newEnv(t, 1)
+	m := membership{group: harness.Name(t, "g"), generation: -1}
+	e.findGroup(m.group)
+	harness.Eventually(t, harness.Long, "a coordinator", func() error {
+		r := harness.Ask[*kmsg.OffsetCommitResponse](t, e.c, e.commitReq(8, m, 0, 5))
+		return fault("commit", r.Topics[0].Partitions[0].ErrorCode)
+	})
+	req := harness.At(kmsg.NewPtrOffsetDeleteRequest(), 0)
+	req.Group = m.group
+	rt := kmsg.NewOffsetDeleteRequestTopic()
+	rt.Topic, rt.Partitions = e.topic, []kmsg.OffsetDeleteRequestTopicPartition{{Partition: 0}}
+	req.Topics = append(req.Topics, rt)
+	for range 2 {
+		r := harness.Ask[*kmsg.OffsetDeleteResponse](t, e.c, req)
+		if err := check(fault("delete offsets", r.ErrorCode), fault("delete an offset", r.Topics[0].Partitions[0].ErrorCode)); err != nil {
+			t.Fatal(err)
+		}
+		if state := e.groupState(m.group); state != "Empty" {
+			t.Errorf("the group is %s", state)
+		}
+	}
+	del := harness.At(kmsg.NewPtrDeleteGroupsRequest(), 2)
+	del.Groups = []string{m.group}
+	if err := fault("delete the group", harness.Ask[*kmsg.DeleteGroupsResponse](t, e.c, del).Groups[0].ErrorCode); err != nil {
+		t.Error(err)
+	}
+	if state := e.groupState(m.group); state != "Dead" {
+		t.Errorf("the deleted group is %s", state)
+	}
+}
+
 // Commits that cannot be: too much metadata, and partitions that are not.
 func TestOffsetCommitRefusals(t *testing.T) {
 	e := newEnv(t, 2)
 	m := e.stable()
-	big := e.commitReq(8, m, 0, 5)
-	big.Topics[0].Partitions[0].Metadata = ptr(strings.Repeat("x", 5000))
-	if r := harness.Ask[*kmsg.OffsetCommitResponse](t, e.c, big); r.Topics[0].Partitions[0].ErrorCode != kerr.OffsetMetadataTooLarge.Code {
-		t.Errorf("5000 bytes of metadata: %v", kerr.ErrorForCode(r.Topics[0].Partitions[0].ErrorCode))
+	for _, metadata := range []string{strings.Repeat("x", 5000), strings.Repeat("\U0001f600", 2049)} {
+		big := e.commitReq(8, m, 0, 5)
+		big.Topics[0].Partitions[0].Metadata = &metadata
+		if r := harness.Ask[*kmsg.OffsetCommitResponse](t, e.c, big); r.Topics[0].Partitions[0].ErrorCode != kerr.OffsetMetadataTooLarge.Code {
+			t.Errorf("%d bytes of metadata: %v", len(metadata), kerr.ErrorForCode(r.Topics[0].Partitions[0].ErrorCode))
+		}
 	}
 	for _, partition := range []int32{2, -1} {
 		r := harness.Ask[*kmsg.OffsetCommitResponse](t, e.c, e.commitReq(8, m, partition, 5))

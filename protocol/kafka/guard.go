@@ -36,12 +36,17 @@ type schemaField struct {
 	min, max int16 // the versions that have it
 	kind     schemaKind
 	array    bool
-	nullable bool // a byte before the group says whether it is there
+	nullable bool // it can be null, from version nullFrom on
 	tagged   bool // it stands among the tagged fields
 	tag      uint32
+	nullFrom int16
 	size     uint8
 	fields   []schemaField
 }
+
+// optional says that the field is a group with a byte before it that says whether it
+// is there. All others are null by their length.
+func (f *schemaField) optional() bool { return f.nullable && f.kind == group && !f.array }
 
 func (f *schemaField) in(version int16) bool { return f.min <= version && version <= f.max }
 
@@ -76,7 +81,7 @@ func Measure(h RequestHeader, body []byte) (Measured, error) {
 	case w.tooMany:
 		return Measured{}, fmt.Errorf("%w: %v version %d has more than %d array elements and tagged fields", ErrMalformedRequest, k, version, MaxRequestElements)
 	case w.bad:
-		return Measured{}, fmt.Errorf("%w: %v version %d: a length or count in it is more than its bytes", ErrMalformedRequest, k, version)
+		return Measured{}, fmt.Errorf("%w: %v version %d: a length or count in it is more than its bytes, or null where that cannot be", ErrMalformedRequest, k, version)
 	}
 	return Measured{
 		Elements: w.elements - w.tagged, Tags: w.tagged, Plain: len(body) - w.opaque,
@@ -192,6 +197,7 @@ func (w *walker) field(f *schemaField) {
 	}
 	n := w.length(false)
 	if n <= 0 || w.bad {
+		w.null(n, f.nullable, f)
 		return
 	}
 	if n > len(w.b)/f.leastSize(w.version, w.flexible) {
@@ -208,12 +214,20 @@ func (w *walker) field(f *schemaField) {
 	}
 }
 
+// null refuses a length n that says null where the schema does not. kmsg would read
+// an array like that as empty, and go on; Apache Kafka ends the connection.
+func (w *walker) null(n int, nullable bool, f *schemaField) {
+	if n < 0 && (!nullable || w.version < f.nullFrom) {
+		w.fail()
+	}
+}
+
 func (w *walker) value(f *schemaField) {
 	switch f.kind {
 	case fixed:
 		w.take(int(f.size))
 	case group:
-		if f.nullable {
+		if f.optional() {
 			if present := w.take(1); w.bad || int8(present[0]) == -1 {
 				return
 			}
@@ -229,6 +243,8 @@ func (w *walker) value(f *schemaField) {
 		}
 		if n > 0 {
 			w.take(n)
+		} else {
+			w.null(n, f.nullable && !f.array, f) // the elements of an array are never null
 		}
 	}
 }
@@ -244,7 +260,7 @@ func (f *schemaField) leastSize(version int16, flexible bool) int {
 			e := &f.fields[i]
 			switch {
 			case e.tagged || !e.in(version):
-			case e.nullable:
+			case e.optional():
 				n++
 			case e.array && flexible:
 				n++

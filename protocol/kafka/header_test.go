@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -241,6 +242,43 @@ func TestArrayBombIsRefused(t *testing.T) {
 	})
 	if !errors.Is(err, ErrMalformedRequest) || got > 1<<20 {
 		t.Errorf("%d bytes allocated, error %v", got, err)
+	}
+}
+
+// Null passes where the schema of the version allows it, and nowhere else: kmsg
+// would read such an array as empty.
+func TestNullIsRefusedWhereItCannotBe(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		k       Key
+		v       int16
+		body    string
+		allowed bool
+	}{
+		{"topics of Metadata", Metadata, 0, "ffffffff", false},
+		{"topics of Metadata", Metadata, 1, "ffffffff", true},
+		{"a negative count of topics of Metadata", Metadata, 1, "fffffff0", true},
+		{"topics of Metadata", Metadata, 9, "00 00 00 00 00", true},
+		{"name of a topic of Metadata", Metadata, 9, "02 00 00 00 00 00 00", false},
+		{"name of a topic of Metadata", Metadata, 10, "02 00000000000000000000000000000000 00 00 00 00 00 00", true},
+		{"topics of OffsetFetch", OffsetFetch, 1, "0001 67 ffffffff", false},
+		{"topics of OffsetFetch", OffsetFetch, 2, "0001 67 ffffffff", true},
+		{"groups of DeleteGroups", DeleteGroups, 1, "ffffffff", false},
+		{"a negative count of groups of DeleteGroups", DeleteGroups, 1, "fffffffe", false},
+		{"groups of DeleteGroups", DeleteGroups, 2, "00 00", false},
+		{"a group of DeleteGroups", DeleteGroups, 1, "00000001 ffff", false},
+		{"no groups of DeleteGroups", DeleteGroups, 2, "01 00", true},
+		{"transactional id and topics of Produce", Produce, 3, "ffff 0001 00000000 ffffffff", false},
+		{"transactional id of Produce", Produce, 3, "ffff 0001 00000000 00000000", true},
+	} {
+		body, err := hex.DecodeString(strings.ReplaceAll(c.body, " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = DecodeRequest(RequestHeader{Key: c.k, Version: c.v}, body)
+		if c.allowed && err != nil || !c.allowed && !errors.Is(err, ErrMalformedRequest) {
+			t.Errorf("null for %s, version %d: %v", c.what, c.v, err)
+		}
 	}
 }
 

@@ -6,15 +6,15 @@ var requestSchemas = map[Key]requestSchema{
 	0: { // ProduceRequest
 		flexible: 9,
 		fields: []schemaField{
-			{min: 3, max: 32767, kind: text},           // TransactionalId
-			{min: 0, max: 32767, kind: fixed, size: 2}, // Acks
-			{min: 0, max: 32767, kind: fixed, size: 4}, // TimeoutMs
+			{min: 3, max: 32767, nullable: true, kind: text}, // TransactionalId
+			{min: 0, max: 32767, kind: fixed, size: 2},       // Acks
+			{min: 0, max: 32767, kind: fixed, size: 4},       // TimeoutMs
 			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // TopicData
 				{min: 0, max: 12, kind: text},                // Name
 				{min: 13, max: 32767, kind: fixed, size: 16}, // TopicId
 				{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // PartitionData
-					{min: 0, max: 32767, kind: fixed, size: 4}, // Index
-					{min: 0, max: 32767, kind: blob},           // Records
+					{min: 0, max: 32767, kind: fixed, size: 4},       // Index
+					{min: 0, max: 32767, nullable: true, kind: blob}, // Records
 				}},
 			}},
 		},
@@ -22,8 +22,8 @@ var requestSchemas = map[Key]requestSchema{
 	1: { // FetchRequest
 		flexible: 12,
 		fields: []schemaField{
-			{min: 12, max: 32767, tagged: true, tag: 0, kind: text}, // ClusterId
-			{min: 0, max: 14, kind: fixed, size: 4},                 // ReplicaId
+			{min: 12, max: 32767, tagged: true, tag: 0, nullable: true, kind: text}, // ClusterId
+			{min: 0, max: 14, kind: fixed, size: 4},                                 // ReplicaId
 			{min: 15, max: 32767, tagged: true, tag: 1, kind: group, fields: []schemaField{ // ReplicaState
 				{min: 15, max: 32767, kind: fixed, size: 4}, // ReplicaId
 				{min: 15, max: 32767, kind: fixed, size: 8}, // ReplicaEpoch
@@ -75,9 +75,9 @@ var requestSchemas = map[Key]requestSchema{
 	3: { // MetadataRequest
 		flexible: 9,
 		fields: []schemaField{
-			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Topics
-				{min: 10, max: 32767, kind: fixed, size: 16}, // TopicId
-				{min: 0, max: 32767, kind: text},             // Name
+			{min: 0, max: 32767, array: true, nullable: true, nullFrom: 1, kind: group, fields: []schemaField{ // Topics
+				{min: 10, max: 32767, kind: fixed, size: 16},                   // TopicId
+				{min: 0, max: 32767, nullable: true, nullFrom: 10, kind: text}, // Name
 			}},
 			{min: 4, max: 32767, kind: fixed, size: 1}, // AllowAutoTopicCreation
 			{min: 8, max: 10, kind: fixed, size: 1},    // IncludeClusterAuthorizedOperations
@@ -87,19 +87,19 @@ var requestSchemas = map[Key]requestSchema{
 	8: { // OffsetCommitRequest
 		flexible: 8,
 		fields: []schemaField{
-			{min: 0, max: 32767, kind: text},           // GroupId
-			{min: 1, max: 32767, kind: fixed, size: 4}, // GenerationIdOrMemberEpoch
-			{min: 1, max: 32767, kind: text},           // MemberId
-			{min: 7, max: 32767, kind: text},           // GroupInstanceId
-			{min: 2, max: 4, kind: fixed, size: 8},     // RetentionTimeMs
+			{min: 0, max: 32767, kind: text},                 // GroupId
+			{min: 1, max: 32767, kind: fixed, size: 4},       // GenerationIdOrMemberEpoch
+			{min: 1, max: 32767, kind: text},                 // MemberId
+			{min: 7, max: 32767, nullable: true, kind: text}, // GroupInstanceId
+			{min: 2, max: 4, kind: fixed, size: 8},           // RetentionTimeMs
 			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Topics
 				{min: 0, max: 9, kind: text},                 // Name
 				{min: 10, max: 32767, kind: fixed, size: 16}, // TopicId
 				{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Partitions
-					{min: 0, max: 32767, kind: fixed, size: 4}, // PartitionIndex
-					{min: 0, max: 32767, kind: fixed, size: 8}, // CommittedOffset
-					{min: 6, max: 32767, kind: fixed, size: 4}, // CommittedLeaderEpoch
-					{min: 0, max: 32767, kind: text},           // CommittedMetadata
+					{min: 0, max: 32767, kind: fixed, size: 4},       // PartitionIndex
+					{min: 0, max: 32767, kind: fixed, size: 8},       // CommittedOffset
+					{min: 6, max: 32767, kind: fixed, size: 4},       // CommittedLeaderEpoch
+					{min: 0, max: 32767, nullable: true, kind: text}, // CommittedMetadata
 				}},
 			}},
 		},
@@ -108,15 +108,15 @@ var requestSchemas = map[Key]requestSchema{
 		flexible: 6,
 		fields: []schemaField{
 			{min: 0, max: 7, kind: text}, // GroupId
-			{min: 0, max: 7, array: true, kind: group, fields: []schemaField{ // Topics
+			{min: 0, max: 7, array: true, nullable: true, nullFrom: 2, kind: group, fields: []schemaField{ // Topics
 				{min: 0, max: 7, kind: text},                        // Name
 				{min: 0, max: 7, array: true, kind: fixed, size: 4}, // PartitionIndexes
 			}},
 			{min: 8, max: 32767, array: true, kind: group, fields: []schemaField{ // Groups
-				{min: 8, max: 32767, kind: text},           // GroupId
-				{min: 9, max: 32767, kind: text},           // MemberId
-				{min: 9, max: 32767, kind: fixed, size: 4}, // MemberEpoch
-				{min: 8, max: 32767, array: true, kind: group, fields: []schemaField{ // Topics
+				{min: 8, max: 32767, kind: text},                 // GroupId
+				{min: 9, max: 32767, nullable: true, kind: text}, // MemberId
+				{min: 9, max: 32767, kind: fixed, size: 4},       // MemberEpoch
+				{min: 8, max: 32767, array: true, nullable: true, kind: group, fields: []schemaField{ // Topics
 					{min: 8, max: 9, kind: text},                            // Name
 					{min: 10, max: 32767, kind: fixed, size: 16},            // TopicId
 					{min: 8, max: 32767, array: true, kind: fixed, size: 4}, // PartitionIndexes
@@ -136,26 +136,26 @@ var requestSchemas = map[Key]requestSchema{
 	11: { // JoinGroupRequest
 		flexible: 6,
 		fields: []schemaField{
-			{min: 0, max: 32767, kind: text},           // GroupId
-			{min: 0, max: 32767, kind: fixed, size: 4}, // SessionTimeoutMs
-			{min: 1, max: 32767, kind: fixed, size: 4}, // RebalanceTimeoutMs
-			{min: 0, max: 32767, kind: text},           // MemberId
-			{min: 5, max: 32767, kind: text},           // GroupInstanceId
-			{min: 0, max: 32767, kind: text},           // ProtocolType
+			{min: 0, max: 32767, kind: text},                 // GroupId
+			{min: 0, max: 32767, kind: fixed, size: 4},       // SessionTimeoutMs
+			{min: 1, max: 32767, kind: fixed, size: 4},       // RebalanceTimeoutMs
+			{min: 0, max: 32767, kind: text},                 // MemberId
+			{min: 5, max: 32767, nullable: true, kind: text}, // GroupInstanceId
+			{min: 0, max: 32767, kind: text},                 // ProtocolType
 			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Protocols
 				{min: 0, max: 32767, kind: text}, // Name
 				{min: 0, max: 32767, kind: blob}, // Metadata
 			}},
-			{min: 8, max: 32767, kind: text}, // Reason
+			{min: 8, max: 32767, nullable: true, kind: text}, // Reason
 		},
 	},
 	12: { // HeartbeatRequest
 		flexible: 4,
 		fields: []schemaField{
-			{min: 0, max: 32767, kind: text},           // GroupId
-			{min: 0, max: 32767, kind: fixed, size: 4}, // GenerationId
-			{min: 0, max: 32767, kind: text},           // MemberId
-			{min: 3, max: 32767, kind: text},           // GroupInstanceId
+			{min: 0, max: 32767, kind: text},                 // GroupId
+			{min: 0, max: 32767, kind: fixed, size: 4},       // GenerationId
+			{min: 0, max: 32767, kind: text},                 // MemberId
+			{min: 3, max: 32767, nullable: true, kind: text}, // GroupInstanceId
 		},
 	},
 	13: { // LeaveGroupRequest
@@ -164,21 +164,21 @@ var requestSchemas = map[Key]requestSchema{
 			{min: 0, max: 32767, kind: text}, // GroupId
 			{min: 0, max: 2, kind: text},     // MemberId
 			{min: 3, max: 32767, array: true, kind: group, fields: []schemaField{ // Members
-				{min: 3, max: 32767, kind: text}, // MemberId
-				{min: 3, max: 32767, kind: text}, // GroupInstanceId
-				{min: 5, max: 32767, kind: text}, // Reason
+				{min: 3, max: 32767, kind: text},                 // MemberId
+				{min: 3, max: 32767, nullable: true, kind: text}, // GroupInstanceId
+				{min: 5, max: 32767, nullable: true, kind: text}, // Reason
 			}},
 		},
 	},
 	14: { // SyncGroupRequest
 		flexible: 4,
 		fields: []schemaField{
-			{min: 0, max: 32767, kind: text},           // GroupId
-			{min: 0, max: 32767, kind: fixed, size: 4}, // GenerationId
-			{min: 0, max: 32767, kind: text},           // MemberId
-			{min: 3, max: 32767, kind: text},           // GroupInstanceId
-			{min: 5, max: 32767, kind: text},           // ProtocolType
-			{min: 5, max: 32767, kind: text},           // ProtocolName
+			{min: 0, max: 32767, kind: text},                 // GroupId
+			{min: 0, max: 32767, kind: fixed, size: 4},       // GenerationId
+			{min: 0, max: 32767, kind: text},                 // MemberId
+			{min: 3, max: 32767, nullable: true, kind: text}, // GroupInstanceId
+			{min: 5, max: 32767, nullable: true, kind: text}, // ProtocolType
+			{min: 5, max: 32767, nullable: true, kind: text}, // ProtocolName
 			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Assignments
 				{min: 0, max: 32767, kind: text}, // MemberId
 				{min: 0, max: 32767, kind: blob}, // Assignment
@@ -218,8 +218,8 @@ var requestSchemas = map[Key]requestSchema{
 					{min: 0, max: 32767, array: true, kind: fixed, size: 4}, // BrokerIds
 				}},
 				{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Configs
-					{min: 0, max: 32767, kind: text}, // Name
-					{min: 0, max: 32767, kind: text}, // Value
+					{min: 0, max: 32767, kind: text},                 // Name
+					{min: 0, max: 32767, nullable: true, kind: text}, // Value
 				}},
 			}},
 			{min: 0, max: 32767, kind: fixed, size: 4}, // timeoutMs
@@ -230,8 +230,8 @@ var requestSchemas = map[Key]requestSchema{
 		flexible: 4,
 		fields: []schemaField{
 			{min: 6, max: 32767, array: true, kind: group, fields: []schemaField{ // Topics
-				{min: 6, max: 32767, kind: text},            // Name
-				{min: 6, max: 32767, kind: fixed, size: 16}, // TopicId
+				{min: 6, max: 32767, nullable: true, kind: text}, // Name
+				{min: 6, max: 32767, kind: fixed, size: 16},      // TopicId
 			}},
 			{min: 0, max: 5, array: true, kind: text},  // TopicNames
 			{min: 0, max: 32767, kind: fixed, size: 4}, // TimeoutMs
@@ -253,12 +253,12 @@ var requestSchemas = map[Key]requestSchema{
 	22: { // InitProducerIdRequest
 		flexible: 2,
 		fields: []schemaField{
-			{min: 0, max: 32767, kind: text},           // TransactionalId
-			{min: 0, max: 32767, kind: fixed, size: 4}, // TransactionTimeoutMs
-			{min: 3, max: 32767, kind: fixed, size: 8}, // ProducerId
-			{min: 3, max: 32767, kind: fixed, size: 2}, // ProducerEpoch
-			{min: 6, max: 32767, kind: fixed, size: 1}, // Enable2Pc
-			{min: 6, max: 32767, kind: fixed, size: 1}, // KeepPreparedTxn
+			{min: 0, max: 32767, nullable: true, kind: text}, // TransactionalId
+			{min: 0, max: 32767, kind: fixed, size: 4},       // TransactionTimeoutMs
+			{min: 3, max: 32767, kind: fixed, size: 8},       // ProducerId
+			{min: 3, max: 32767, kind: fixed, size: 2},       // ProducerEpoch
+			{min: 6, max: 32767, kind: fixed, size: 1},       // Enable2Pc
+			{min: 6, max: 32767, kind: fixed, size: 1},       // KeepPreparedTxn
 		},
 	},
 	23: { // OffsetForLeaderEpochRequest
@@ -334,20 +334,20 @@ var requestSchemas = map[Key]requestSchema{
 	28: { // TxnOffsetCommitRequest
 		flexible: 3,
 		fields: []schemaField{
-			{min: 0, max: 32767, kind: text},           // TransactionalId
-			{min: 0, max: 32767, kind: text},           // GroupId
-			{min: 0, max: 32767, kind: fixed, size: 8}, // ProducerId
-			{min: 0, max: 32767, kind: fixed, size: 2}, // ProducerEpoch
-			{min: 3, max: 32767, kind: fixed, size: 4}, // GenerationId
-			{min: 3, max: 32767, kind: text},           // MemberId
-			{min: 3, max: 32767, kind: text},           // GroupInstanceId
+			{min: 0, max: 32767, kind: text},                 // TransactionalId
+			{min: 0, max: 32767, kind: text},                 // GroupId
+			{min: 0, max: 32767, kind: fixed, size: 8},       // ProducerId
+			{min: 0, max: 32767, kind: fixed, size: 2},       // ProducerEpoch
+			{min: 3, max: 32767, kind: fixed, size: 4},       // GenerationId
+			{min: 3, max: 32767, kind: text},                 // MemberId
+			{min: 3, max: 32767, nullable: true, kind: text}, // GroupInstanceId
 			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Topics
 				{min: 0, max: 32767, kind: text}, // Name
 				{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Partitions
-					{min: 0, max: 32767, kind: fixed, size: 4}, // PartitionIndex
-					{min: 0, max: 32767, kind: fixed, size: 8}, // CommittedOffset
-					{min: 2, max: 32767, kind: fixed, size: 4}, // CommittedLeaderEpoch
-					{min: 0, max: 32767, kind: text},           // CommittedMetadata
+					{min: 0, max: 32767, kind: fixed, size: 4},       // PartitionIndex
+					{min: 0, max: 32767, kind: fixed, size: 8},       // CommittedOffset
+					{min: 2, max: 32767, kind: fixed, size: 4},       // CommittedLeaderEpoch
+					{min: 0, max: 32767, nullable: true, kind: text}, // CommittedMetadata
 				}},
 			}},
 		},
@@ -356,9 +356,9 @@ var requestSchemas = map[Key]requestSchema{
 		flexible: 4,
 		fields: []schemaField{
 			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Resources
-				{min: 0, max: 32767, kind: fixed, size: 1},    // ResourceType
-				{min: 0, max: 32767, kind: text},              // ResourceName
-				{min: 0, max: 32767, array: true, kind: text}, // ConfigurationKeys
+				{min: 0, max: 32767, kind: fixed, size: 1},                    // ResourceType
+				{min: 0, max: 32767, kind: text},                              // ResourceName
+				{min: 0, max: 32767, array: true, nullable: true, kind: text}, // ConfigurationKeys
 			}},
 			{min: 1, max: 32767, kind: fixed, size: 1}, // IncludeSynonyms
 			{min: 3, max: 32767, kind: fixed, size: 1}, // IncludeDocumentation
@@ -371,8 +371,8 @@ var requestSchemas = map[Key]requestSchema{
 				{min: 0, max: 32767, kind: fixed, size: 1}, // ResourceType
 				{min: 0, max: 32767, kind: text},           // ResourceName
 				{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Configs
-					{min: 0, max: 32767, kind: text}, // Name
-					{min: 0, max: 32767, kind: text}, // Value
+					{min: 0, max: 32767, kind: text},                 // Name
+					{min: 0, max: 32767, nullable: true, kind: text}, // Value
 				}},
 			}},
 			{min: 0, max: 32767, kind: fixed, size: 1}, // ValidateOnly
@@ -381,7 +381,7 @@ var requestSchemas = map[Key]requestSchema{
 	35: { // DescribeLogDirsRequest
 		flexible: 2,
 		fields: []schemaField{
-			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Topics
+			{min: 0, max: 32767, array: true, nullable: true, kind: group, fields: []schemaField{ // Topics
 				{min: 0, max: 32767, kind: text},                        // Topic
 				{min: 0, max: 32767, array: true, kind: fixed, size: 4}, // Partitions
 			}},
@@ -393,7 +393,7 @@ var requestSchemas = map[Key]requestSchema{
 			{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Topics
 				{min: 0, max: 32767, kind: text},           // Name
 				{min: 0, max: 32767, kind: fixed, size: 4}, // Count
-				{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Assignments
+				{min: 0, max: 32767, array: true, nullable: true, kind: group, fields: []schemaField{ // Assignments
 					{min: 0, max: 32767, array: true, kind: fixed, size: 4}, // BrokerIds
 				}},
 			}},
@@ -414,9 +414,9 @@ var requestSchemas = map[Key]requestSchema{
 				{min: 0, max: 32767, kind: fixed, size: 1}, // ResourceType
 				{min: 0, max: 32767, kind: text},           // ResourceName
 				{min: 0, max: 32767, array: true, kind: group, fields: []schemaField{ // Configs
-					{min: 0, max: 32767, kind: text},           // Name
-					{min: 0, max: 32767, kind: fixed, size: 1}, // ConfigOperation
-					{min: 0, max: 32767, kind: text},           // Value
+					{min: 0, max: 32767, kind: text},                 // Name
+					{min: 0, max: 32767, kind: fixed, size: 1},       // ConfigOperation
+					{min: 0, max: 32767, nullable: true, kind: text}, // Value
 				}},
 			}},
 			{min: 0, max: 32767, kind: fixed, size: 1}, // ValidateOnly
@@ -463,7 +463,7 @@ var requestSchemas = map[Key]requestSchema{
 			{min: 0, max: 32767, array: true, kind: text},           // StateFilters
 			{min: 0, max: 32767, array: true, kind: fixed, size: 8}, // ProducerIdFilters
 			{min: 1, max: 32767, kind: fixed, size: 8},              // DurationFilter
-			{min: 2, max: 32767, kind: text},                        // TransactionalIdPattern
+			{min: 2, max: 32767, nullable: true, kind: text},        // TransactionalIdPattern
 		},
 	},
 	74: { // ListConfigResourcesRequest

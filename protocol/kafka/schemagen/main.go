@@ -128,6 +128,11 @@ var sizes = map[string]int{
 	"bool": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "float64": 8, "uuid": 16,
 }
 
+// isGroup says that elem has fields of its own.
+func isGroup(elem string) bool {
+	return sizes[elem] == 0 && elem != "string" && elem != "bytes" && elem != "records"
+}
+
 func (m *message) write(out *bytes.Buffer, fields []field) error {
 	for _, f := range fields {
 		lo, hi, err := versions(f.Versions)
@@ -149,6 +154,16 @@ func (m *message) write(out *bytes.Buffer, fields []field) error {
 			}
 			fmt.Fprintf(out, "tagged: true, tag: %d, ", *f.Tag)
 		}
+		if f.NullableVersions != "" {
+			from, to, err := versions(f.NullableVersions)
+			if err != nil || to < hi || isGroup(elem) && !array && from != lo {
+				return fmt.Errorf("%s: can be null in versions %s of %s, which the table cannot say", f.Name, f.NullableVersions, f.Versions)
+			}
+			out.WriteString("nullable: true, ")
+			if from > lo {
+				fmt.Fprintf(out, "nullFrom: %d, ", from)
+			}
+		}
 		switch size, fixed := sizes[elem]; {
 		case fixed:
 			fmt.Fprintf(out, "kind: fixed, size: %d}, // %s\n", size, f.Name)
@@ -157,12 +172,6 @@ func (m *message) write(out *bytes.Buffer, fields []field) error {
 		case elem == "bytes" || elem == "records":
 			fmt.Fprintf(out, "kind: blob}, // %s\n", f.Name)
 		default:
-			if !array && f.NullableVersions != "" && f.NullableVersions != f.Versions {
-				return fmt.Errorf("%s: can be null in versions %s of %s, which the table cannot say", f.Name, f.NullableVersions, f.Versions)
-			}
-			if !array && f.NullableVersions != "" {
-				out.WriteString("nullable: true, ")
-			}
 			fmt.Fprintf(out, "kind: group, fields: []schemaField{ // %s\n", f.Name)
 			if err := m.write(out, m.group(f, elem)); err != nil {
 				return fmt.Errorf("%s: %w", f.Name, err)
