@@ -56,11 +56,12 @@ func (s *Server) fetch(k *call) {
 		readCommitted: req.IsolationLevel == 1,
 		maxBytes:      int(min(req.MaxBytes, s.cfg.FetchMaxBytes)),
 	}
-	var err error
-	if f.sess, f.parts, err = s.sessions.open(req); err != nil {
-		resp := req.ResponseKind().(*kmsg.FetchResponse)
-		resp.ErrorCode = errorCode(err)
-		k.reply(resp)
+	err := isolationError(req.IsolationLevel)
+	if err == nil {
+		f.sess, f.parts, err = s.sessions.open(req)
+	}
+	if err != nil {
+		k.reply(refusedFetch(req, err))
 		return
 	}
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
@@ -70,6 +71,24 @@ func (s *Server) fetch(k *call) {
 		return
 	}
 	f.await(plans, wait)
+}
+
+// refusedFetch is the answer to a request that is refused as a whole. Versions
+// before 7 can say so of partitions only.
+func refusedFetch(req *kmsg.FetchRequest, err error) *kmsg.FetchResponse {
+	resp := req.ResponseKind().(*kmsg.FetchResponse)
+	resp.ErrorCode = errorCode(err)
+	if req.Version >= 7 {
+		return resp
+	}
+	for _, part := range partsOf(req) {
+		rp := kmsg.NewFetchResponseTopicPartition()
+		rp.Partition, rp.ErrorCode, rp.RecordBatches = part.index, resp.ErrorCode, []byte{}
+		rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = -1, -1, -1
+		rt := lastTopic(resp, part)
+		rt.Partitions = append(rt.Partitions, rp)
+	}
+	return resp
 }
 
 // plan looks for what can be read now, and whether that is enough to answer. As

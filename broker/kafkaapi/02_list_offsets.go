@@ -51,7 +51,7 @@ func (s *Server) listOffsets(k *call) {
 			var err error
 			if count[t.Topic][p.Partition] > 1 {
 				err = fmt.Errorf("%w: the partition is named twice", kerr.InvalidRequest)
-			} else {
+			} else if err = isolationError(req.IsolationLevel); err == nil {
 				found, err = s.findOffset(t.Topic, p, k.version, req.IsolationLevel == 1)
 			}
 			if err != nil {

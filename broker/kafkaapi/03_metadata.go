@@ -3,6 +3,7 @@ package kafkaapi
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -42,6 +43,13 @@ func (s *Server) metadata(k *call) {
 		k.reply(resp)
 		return
 	}
+	if namesIDsTooEarly(req) {
+		for i := range req.Topics {
+			resp.Topics = append(resp.Topics, unknownTopic(&req.Topics[i], req, kerr.InvalidRequest))
+		}
+		k.reply(resp)
+		return
+	}
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		want := &req.Topics[i]
@@ -66,12 +74,22 @@ func (s *Server) metadata(k *call) {
 	k.reply(resp)
 }
 
+// metadataByID is the first version in which topics may be named by id; 10 and 11
+// have the field, and refuse a request with an id in it.
+const metadataByID = 12
+
+func namesIDsTooEarly(req *kmsg.MetadataRequest) bool {
+	return req.Version < metadataByID && slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool {
+		return t.Topic == nil || t.TopicID != [16]byte{}
+	})
+}
+
 // lookUp finds or creates one topic that is asked for.
 func (s *Server) lookUp(want *kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
 	var t *topic.Topic
 	var err error
 	switch {
-	case want.TopicID != [16]byte{} && req.Version >= 12:
+	case want.TopicID != [16]byte{} && req.Version >= metadataByID:
 		if t = s.core.Topics.TopicByID(storage.TopicID(want.TopicID)); t == nil {
 			err = kerr.UnknownTopicID
 		}
@@ -83,10 +101,14 @@ func (s *Server) lookUp(want *kmsg.MetadataRequestTopic, req *kmsg.MetadataReque
 	if err == nil {
 		return s.describe(t, req)
 	}
+	return unknownTopic(want, req, err)
+}
+
+func unknownTopic(want *kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest, err error) kmsg.MetadataResponseTopic {
 	rt := kmsg.NewMetadataResponseTopic()
 	rt.Topic, rt.TopicID, rt.ErrorCode = want.Topic, want.TopicID, errorCode(err)
 	rt.AuthorizedOperations = unknownOperations
-	if rt.Topic == nil && req.Version < 12 {
+	if rt.Topic == nil && req.Version < metadataByID {
 		rt.Topic = kmsg.StringPtr("")
 	}
 	return rt

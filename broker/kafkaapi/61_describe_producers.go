@@ -3,6 +3,9 @@ package kafkaapi
 import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamweir/streamweir/broker/partition"
+	"github.com/streamweir/streamweir/broker/topic"
 )
 
 // DescribeProducers, version 0 (KIP-664): the producers that a partition
@@ -37,12 +40,16 @@ func (s *Server) describeProducers(k *call) {
 	k.reply(resp)
 }
 
-func (s *Server) describePartitionProducers(topic string, index int32) kmsg.DescribeProducersResponseTopicPartition {
+func (s *Server) describePartitionProducers(name string, index int32) kmsg.DescribeProducersResponseTopicPartition {
 	rp := kmsg.NewDescribeProducersResponseTopicPartition()
 	rp.Partition = index
-	p, err := s.partitionFor(topic, index)
+	err := topic.CheckName(name)
+	var p *partition.Partition
+	if err == nil {
+		p, err = s.partitionFor(name, index)
+	}
 	if err != nil {
-		rp.ErrorCode = errorCode(err)
+		rp.ErrorCode, rp.ErrorMessage = errorCode(err), errorMessage(err)
 		return rp
 	}
 	producers, err := p.DescribeProducers()

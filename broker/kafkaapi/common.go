@@ -39,6 +39,15 @@ func (s *Server) partitionFor(name string, index int32) (*partition.Partition, e
 	return nil, kerr.UnknownTopicOrPartition
 }
 
+// isolationError refuses an isolation level that is neither read_uncommitted (0) nor
+// read_committed (1). In Apache Kafka an exception escapes there.
+func isolationError(level int8) error {
+	if level != 0 && level != 1 {
+		return kerr.InvalidRequest
+	}
+	return nil
+}
+
 // errorCode returns the Kafka code that err carries, 0 for nil.
 func errorCode(err error) int16 {
 	if err == nil {

@@ -2,11 +2,11 @@ package kafkaapi
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/streamweir/streamweir/broker"
+	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/broker/txn"
 )
 
@@ -14,12 +14,12 @@ import (
 // Clients that add their partitions beforehand are believed where
 // transaction.partition.verification.enable is off.
 func verifier(core *broker.Core) func(string, int64, int16, string, int32, bool, func(error)) {
-	return func(txnID string, producerID int64, epoch int16, topic string, partition int32, implicitAdd bool, done func(error)) {
+	return func(txnID string, producerID int64, epoch int16, name string, partition int32, implicitAdd bool, done func(error)) {
 		if !implicitAdd && !core.Config().TransactionPartitionVerification {
 			done(nil)
 			return
 		}
-		core.Transactions.VerifyPartition(txnID, producerID, epoch, txn.TopicPartition{Topic: topic, Partition: partition}, implicitAdd, done)
+		core.Transactions.VerifyPartition(txnID, producerID, epoch, txn.TopicPartition{Topic: name, Partition: partition}, implicitAdd, done)
 	}
 }
 
@@ -33,7 +33,7 @@ func verificationError(err error, adds, abortable bool) error {
 		return err
 	}
 	as := func(other *kerr.Error) error {
-		return fmt.Errorf("%w: the partition is not verified to be part of the transaction: %w", other, err)
+		return topic.Refuse(other, "the transaction coordinator has not confirmed that the partition is part of the transaction: %s", code.Message)
 	}
 	switch code {
 	case kerr.NetworkException, kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator:

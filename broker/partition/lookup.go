@@ -29,6 +29,9 @@ func (p *Partition) CheckEpoch(epoch int32) error {
 	if gone {
 		return kerr.NotLeaderForPartition
 	}
+	if epoch < -1 {
+		return kerr.FencedLeaderEpoch // where Fetch takes every negative one for none
+	}
 	return p.checkEpoch(epoch)
 }
 
