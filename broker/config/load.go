@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -146,9 +147,13 @@ func readFile(path string, give func(where, name, text string)) error {
 	return readYAML(path, data, give)
 }
 
+// byteOrderMark is what some editors begin a file of UTF-8 with. YAML allows it,
+// and the parser takes it for a part of the first name.
+var byteOrderMark = []byte("\ufeff")
+
 // readYAML reads one mapping of full setting names to values.
 func readYAML(path string, data []byte, give func(where, name, text string)) error {
-	file, err := parser.ParseBytes(data, 0)
+	file, err := parser.ParseBytes(bytes.TrimPrefix(data, byteOrderMark), 0)
 	if err != nil {
 		return fmt.Errorf("config file %s is no valid YAML: %w", path, err)
 	}

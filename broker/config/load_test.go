@@ -44,6 +44,14 @@ auto.create.topics.enable: false
 	}
 }
 
+// TestByteOrderMark: it made the first setting an unknown one that looked like it.
+func TestByteOrderMark(t *testing.T) {
+	cfg, _, err := load(t, "\ufeffnum.partitions: 7\n", nil, nil)
+	if err != nil || cfg.NumPartitions != 7 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	for name, tc := range map[string]struct {
 		yaml     string

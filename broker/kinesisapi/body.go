@@ -2,6 +2,7 @@ package kinesisapi
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -54,6 +55,29 @@ func (b *body) end(err error) {
 	b.over = true
 }
 
+// What is read and thrown away of a body that is too large, and for how long.
+const (
+	drainBytes = 64 << 20
+	drainTime  = 2 * time.Second
+)
+
+// refuseBody answers a request whose body is too large. What is left of that is thrown
+// away first: many clients look for the answer only after they have sent everything,
+// and some never if they are stopped before that.
+func (s *Server) refuseBody(w http.ResponseWriter, b *body) {
+	s.metrics.rejectedRequests.Inc()
+	b.until(time.Now().Add(drainTime), false)
+	_, err := io.CopyN(io.Discard, b.r.Body, drainBytes)
+	if errors.Is(err, io.EOF) {
+		b.end(nil)
+	} else {
+		b.end(memory.ErrTooLarge)
+		w.Header().Set("Connection", "close")
+	}
+	// Without a body, as AWS's front refuses it: what clients show is the status.
+	w.WriteHeader(http.StatusRequestEntityTooLarge)
+}
+
 // readBody reads a request's body, or answers what is wrong with it.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, call *Call) bool {
 	b := &body{r: r, control: http.NewResponseController(w), time: s.pieceTime}
@@ -67,17 +91,15 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, call *Call) bo
 	default:
 		call.body, err = s.bodies.For(int(size)).Read(b, int(size), 0)
 	}
+	if errors.Is(err, memory.ErrTooLarge) {
+		s.refuseBody(w, b)
+		return false
+	}
 	b.end(err)
 	switch {
 	case err == nil:
 		s.metrics.bytesIn.Add(float64(len(call.body.Buf.B)))
 		return true
-	case errors.Is(err, memory.ErrTooLarge):
-		// Without a body, as AWS's front refuses it: what clients show is the status.
-		s.metrics.rejectedRequests.Inc()
-		w.Header().Set("Connection", "close")
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
-		return false
 	case errors.Is(err, memory.ErrTooSlow):
 		s.metrics.slowRequests.Inc()
 	default:

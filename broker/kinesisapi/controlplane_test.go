@@ -224,7 +224,8 @@ func TestWhatListShardsRefuses(t *testing.T) {
 	l.refusals("ListShards", [][2]string{
 		{`{}`, "InvalidArgumentException: Either NextToken or StreamName should be provided."},
 		{`{"StreamName":"s","NextToken":"x"}`, "InvalidArgumentException: NextToken and StreamName cannot be provided together."},
-		{`{"NextToken":"` + page + `","ExclusiveStartShardId":"shardId-000000000001"}`, "InvalidArgumentException: ExclusiveStartShardId, StreamCreationTimestamp and ShardFilter cannot be provided together with NextToken."},
+		{`{"NextToken":"` + page + `","ExclusiveStartShardId":"shardId-000000000001"}`, "InvalidArgumentException: NextToken and ExclusiveStartShardId cannot be provided together."},
+		{`{"NextToken":"` + page + `","ShardFilter":{"Type":"AT_LATEST"}}`, "InvalidArgumentException: NextToken and ShardFilter cannot be provided together."},
 		{`{"NextToken":"x"}`, "InvalidArgumentException: NextToken is invalid."},
 		{`{"StreamName":"none"}`, "ResourceNotFoundException: Stream none under account 000000000000 not found."},
 		{`{"StreamARN":"arn:aws:kinesis:us-east-1:111111111111:stream/s"}`, "ResourceNotFoundException: Stream s under account 111111111111 not found."},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/streamweir/streamweir/broker/stream"
 	"github.com/streamweir/streamweir/protocol/aws"
+	"github.com/streamweir/streamweir/storage"
 )
 
 // errBusy is the answer where aws.max.requests is reached or the server stops.
@@ -26,8 +27,23 @@ func (s *Server) asError(call *Call, err error) *aws.Error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return errBusy // the client is gone, or the server stops
 	}
+	if why := storageRefusal(err); why != "" {
+		return &aws.Error{Type: aws.InternalFailure, Message: why}
+	}
 	s.log.Error("a request failed", zap.String("action", call.Action), zap.String("request_id", call.RequestID), zap.Error(err))
 	return internalFailure(call)
+}
+
+// storageRefusal is what a client is told of a storage that takes no writes; it is
+// empty where err is something else.
+func storageRefusal(err error) string {
+	switch {
+	case errors.Is(err, storage.ErrNoSpace):
+		return "The disk of the server is full: it takes no records until there is space again."
+	case errors.Is(err, storage.ErrFailed):
+		return "The storage of the server has failed: it takes no writes until it is started again."
+	}
+	return ""
 }
 
 func internalFailure(call *Call) *aws.Error {

@@ -102,7 +102,6 @@ func (o *getRecordsOutput) Encode(e aws.Encoder) {
 
 // encodeRecords writes the member Records.
 func encodeRecords(e aws.Encoder, r *records.Records, sh records.Shard) {
-	encryption := encryption(sh.Topic)
 	sequences := make([]byte, 0, len(r.List)*shard.SequenceDigits)
 	for i := range r.List {
 		sequences = sh.AppendSequence(sequences, r.List[i].Offset)
@@ -124,7 +123,7 @@ func encodeRecords(e aws.Encoder, r *records.Records, sh records.Shard) {
 		e.Blob(rec.Data)
 		e.Field("PartitionKey")
 		e.String(rec.PartitionKey)
-		encodeEncryption(e, encryption)
+		encodeEncryption(e, sh.Topic.Stream.Encrypted(rec.Timestamp))
 		e.EndObject()
 	}
 	e.EndList()

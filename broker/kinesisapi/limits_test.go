@@ -9,10 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -485,4 +487,41 @@ func TestHeadersWithoutEnd(t *testing.T) {
 			break
 		}
 	}
+}
+
+// TestTooLargeBodiesAreRead: a client that looks for the answer only after it has sent
+// everything gets one, and keeps its connection.
+func TestTooLargeBodiesAreRead(t *testing.T) {
+	f := serve(t, testHandlers(), func(c *config.Config) { c.AWSRequestMaxBytes = 1 << 20 })
+	for _, protocol := range protocols {
+		c, url := f.client(protocol)
+		for again := range 2 {
+			body := &counted{Reader: strings.NewReader(strings.Repeat("A", 8<<20))}
+			r := request(t, url, "PutRecord", nil)
+			r.Body, r.ContentLength = io.NopCloser(body), 8<<20
+			reused := false
+			r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+				GotConn: func(g httptrace.GotConnInfo) { reused = g.Reused },
+			}))
+			resp, err := c.Do(r)
+			if err != nil {
+				t.Fatalf("%s: %v", protocol, err)
+			}
+			resp.Body.Close()
+			if n := body.n.Load(); resp.StatusCode != 413 || n != 8<<20 || reused != (again == 1) {
+				t.Errorf("%s, request %d: %s after %d bytes, on a connection that was there: %v", protocol, again, resp.Status, n, reused)
+			}
+		}
+	}
+}
+
+type counted struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
 }

@@ -20,8 +20,9 @@ import (
 // live is a server with a whole core behind it, on a store in memory.
 type live struct {
 	*frame
-	http *http.Client
-	url  string
+	store *memstore.Store
+	http  *http.Client
+	url   string
 }
 
 // newLive starts a server. over are settings as NAME=VALUE.
@@ -43,7 +44,7 @@ func newLive(t testing.TB, over ...string) *live {
 		t.Fatal(err)
 	}
 	t.Cleanup(core.Close)
-	l := &live{frame: serve(t, handlers(), func(c *config.Config) { c.AWSQueuedMaxBytes = cfg.AWSQueuedMaxBytes }, func(s *Server) { s.use(core) })}
+	l := &live{store: store, frame: serve(t, handlers(), func(c *config.Config) { c.AWSQueuedMaxBytes = cfg.AWSQueuedMaxBytes }, func(s *Server) { s.use(core) })}
 	l.http, l.url = l.client("h2c")
 	return l
 }
@@ -101,6 +102,7 @@ type got struct {
 	Records []struct {
 		SequenceNumber              string
 		ApproximateArrivalTimestamp float64
+		EncryptionType              string
 		Data                        []byte
 		PartitionKey                string
 	}

@@ -32,7 +32,7 @@ func (s *Server) putRecord(ctx context.Context, _ *Call, in *kinesis.PutRecordIn
 	}
 	if after := in.SequenceNumberForOrdering; after != nil {
 		// Sequence numbers of a shard rise in any case.
-		if _, ok := shard.ShardOfSequence(*after); !ok {
+		if !s.core.Records.Given(t, *after) {
 			return nil, stream.Errorf(stream.InvalidArgument, "ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is invalid.",
 				*after, t.Name, s.core.Streams.Account())
 		}
@@ -47,7 +47,7 @@ func (s *Server) putRecord(ctx context.Context, _ *Call, in *kinesis.PutRecordIn
 	if err != nil {
 		return nil, err
 	}
-	return &putRecordOutput{out, encryption(t)}, nil
+	return &putRecordOutput{out, encrypted(t)}, nil
 }
 
 func (s *Server) putRecords(ctx context.Context, _ *Call, in *kinesis.PutRecordsInput) (*putRecordsOutput, error) {
@@ -73,7 +73,7 @@ func (s *Server) putRecords(ctx context.Context, _ *Call, in *kinesis.PutRecords
 		}
 		return nil, s.core.Records.DryRun(t)
 	}
-	out := &putRecordsOutput{outcomes: make([]records.Outcome, len(entries)), encryption: encryption(t)}
+	out := &putRecordsOutput{outcomes: make([]records.Outcome, len(entries)), encrypted: encrypted(t)}
 	if err := s.core.Records.PutRecords(ctx, t, entries, out.outcomes); err != nil {
 		return nil, err
 	}
@@ -120,26 +120,21 @@ func entry(t *topic.Topic, partitionKey, explicitHashKey *string, data []byte) (
 
 func dry(run *bool) bool { return run != nil && *run }
 
-// encryption is what answers say of a stream's encryption: nothing, if there is
-// none.
-func encryption(t *topic.Topic) string {
-	if t.Stream.KeyID == "" {
-		return ""
-	}
-	return "KMS"
-}
+// encrypted says whether what is put to a stream now is encrypted.
+func encrypted(t *topic.Topic) bool { return t.Stream.KeyID != "" }
 
-func encodeEncryption(e aws.Encoder, encryption string) {
-	if encryption != "" {
+// encodeEncryption writes the member EncryptionType: nothing, if there is none.
+func encodeEncryption(e aws.Encoder, encrypted bool) {
+	if encrypted {
 		e.Field("EncryptionType")
-		e.String(encryption)
+		e.String(kinesis.EncryptionTypeKms)
 	}
 }
 
 // putRecordOutput is the response of PutRecord.
 type putRecordOutput struct {
 	records.Outcome
-	encryption string
+	encrypted bool
 }
 
 // Encode implements aws.Output.
@@ -149,15 +144,15 @@ func (o *putRecordOutput) Encode(e aws.Encoder) {
 	e.String(o.Shard.ID())
 	e.Field("SequenceNumber")
 	e.String(o.Shard.Sequence(o.Offset))
-	encodeEncryption(e, o.encryption)
+	encodeEncryption(e, o.encrypted)
 	e.EndObject()
 }
 
 // putRecordsOutput is the response of PutRecords. It encodes what became of the
 // records without making an entry for each.
 type putRecordsOutput struct {
-	outcomes   []records.Outcome
-	encryption string
+	outcomes  []records.Outcome
+	encrypted bool
 }
 
 // Size implements aws.Sized.
@@ -204,7 +199,7 @@ func (o *putRecordsOutput) Encode(e aws.Encoder) {
 		e.EndObject()
 	}
 	e.EndList()
-	encodeEncryption(e, o.encryption)
+	encodeEncryption(e, o.encrypted)
 	e.EndObject()
 }
 
@@ -213,6 +208,9 @@ func putError(err error) (kind, message string) {
 	var refused *stream.Error
 	if errors.As(err, &refused) {
 		return refused.Type, refused.Message
+	}
+	if why := storageRefusal(err); why != "" {
+		return "InternalFailure", why
 	}
 	return "InternalFailure", "Internal service failure."
 }

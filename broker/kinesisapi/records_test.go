@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -12,8 +13,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"github.com/fxamacker/cbor/v2"
+	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/protocol/aws"
+	"github.com/streamweir/streamweir/storage"
 )
 
 func TestRecordsArePutAndRead(t *testing.T) {
@@ -95,12 +98,19 @@ func TestWhatIsRefusedOfRecords(t *testing.T) {
 	l := newLive(t)
 	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
 	l.ask("CreateStream", `{"StreamName":"other","ShardCount":1}`)
+	s, err := l.core.Streams.Stream("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	future := s.Stream.Lineage.Shard(0).Sequence(0) // of the first record, which is not there yet
 	for _, c := range []struct{ action, body, want string }{
 		{"PutRecord", `{"StreamName":"x","PartitionKey":"k","Data":"MA=="}`, "ResourceNotFoundException: Stream x under account 000000000000 not found."},
 		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MA==","ExplicitHashKey":"340282366920938463463374607431768211456"}`,
 			"InvalidArgumentException: Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was 340282366920938463463374607431768211456"},
 		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MA==","SequenceNumberForOrdering":"5"}`,
 			"InvalidArgumentException: ExclusiveMinimumSequenceNumber 5 used in PutRecord on stream s under account 000000000000 is invalid."},
+		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MA==","SequenceNumberForOrdering":"` + future + `"}`,
+			"InvalidArgumentException: ExclusiveMinimumSequenceNumber " + future + " used in PutRecord on stream s under account 000000000000 is invalid."},
 		{"PutRecord", `{"StreamName":"s","Data":"MA=="}`, "ValidationException: 1 validation error detected: Value null at 'partitionKey' failed to satisfy constraint: Member must not be null"},
 		{"PutRecords", `{"StreamName":"s","Records":[{"PartitionKey":"k","Data":"MA=="},{"Data":"MA=="}]}`,
 			"ValidationException: 1 validation error detected: Value null at 'records.2.member.partitionKey' failed to satisfy constraint: Member must not be null"},
@@ -397,5 +407,72 @@ func TestConsumersThatDoNotRead(t *testing.T) {
 	// What each of the slow may hold above the limit is the event on its way.
 	if held, most := l.core.Records.Memory(), int64(4<<20+(slow+1)*(2<<20)); held > most {
 		t.Errorf("%d bytes of records are held, want at most %d", held, most)
+	}
+}
+
+// TestRecordsSayWhetherTheyWereEncrypted: each of them, whatever the stream does now.
+func TestRecordsSayWhetherTheyWereEncrypted(t *testing.T) {
+	l := newLive(t)
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	last := ""
+	put := func(data string) {
+		after := ""
+		if last != "" {
+			after = `,"SequenceNumberForOrdering":"` + last + `"`
+		}
+		last = l.ask("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"`+data+`"`+after+`}`)["SequenceNumber"].(string)
+		for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; { // the next switch is in another millisecond
+			runtime.Gosched()
+		}
+	}
+	const key = `{"StreamName":"s","EncryptionType":"KMS","KeyId":"alias/aws/kinesis"}`
+	put("MA==")
+	l.ask("StartStreamEncryption", key)
+	put("MA==")
+	l.ask("StartStreamEncryption", key)
+	put("MA==")
+	l.ask("StopStreamEncryption", key)
+	put("MA==")
+	var got []string
+	for _, r := range l.get(l.iterator(0, "TRIM_HORIZON")).Records {
+		got = append(got, r.EncryptionType)
+	}
+	if !slices.Equal(got, []string{"", "KMS", "KMS", ""}) {
+		t.Errorf("encrypted by %q", got)
+	}
+}
+
+// TestConsumersNeverShareAnARN: whoever holds that of a consumer that is gone must not
+// find another one by it.
+func TestConsumersNeverShareAnARN(t *testing.T) {
+	l := newLive(t, "kinesis.limits=off")
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	seen := map[string]bool{}
+	for range 5 {
+		arn := l.register("c")
+		if seen[arn] {
+			t.Fatalf("%s is that of two consumers", arn)
+		}
+		seen[arn] = true
+		l.ask("DeregisterStreamConsumer", `{"ConsumerARN":"`+arn+`"}`)
+	}
+}
+
+// TestAFullDiskIsNoSecret: a client is told, and it is no error of the request.
+func TestAFullDiskIsNoSecret(t *testing.T) {
+	l := newLive(t)
+	l.ask("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	l.store.FailWhen(func(*storage.Append) error { return storage.ErrNoSpace })
+	const why = "The disk of the server is full: it takes no records until there is space again."
+	resp, body := do(t, l.http, request(t, l.url, "PutRecord", []byte(`{"StreamName":"s","PartitionKey":"k","Data":"MA=="}`)))
+	if want := `{"__type":"InternalFailureException","message":"` + why + `"}`; resp.StatusCode != 500 || body != want {
+		t.Errorf("%s %s", resp.Status, body)
+	}
+	out := l.ask("PutRecords", `{"StreamName":"s","Records":[{"PartitionKey":"k","Data":"MA=="}]}`)
+	if want := `[{"ErrorCode":"InternalFailure","ErrorMessage":"` + why + `"}]`; text(out["Records"]) != want {
+		t.Errorf("%s", text(out["Records"]))
+	}
+	if logged := l.logs.FilterLevelExact(zap.ErrorLevel).Len(); logged != 0 {
+		t.Errorf("%d errors in the log, which has a line of the store's", logged)
 	}
 }

@@ -45,15 +45,34 @@ func (s *Server) updateShardCount(_ context.Context, _ *Call, in *kinesis.Update
 // mostShards is how many shards ListShards lists at most.
 const mostShards = 1000
 
+// checkListShards refuses what cannot stand beside a token, which says all of it.
+func checkListShards(in *kinesis.ListShardsInput) error {
+	if in.NextToken == nil {
+		if in.StreamName == nil && in.StreamARN == nil {
+			return stream.Errorf(stream.InvalidArgument, "Either NextToken or StreamName should be provided.")
+		}
+		return nil
+	}
+	for _, beside := range []struct {
+		name  string
+		given bool
+	}{
+		{"StreamName", in.StreamName != nil},
+		{"StreamARN", in.StreamARN != nil},
+		{"ExclusiveStartShardId", in.ExclusiveStartShardId != nil},
+		{"StreamCreationTimestamp", in.StreamCreationTimestamp != nil},
+		{"ShardFilter", in.ShardFilter != nil},
+	} {
+		if beside.given {
+			return stream.Errorf(stream.InvalidArgument, "NextToken and %s cannot be provided together.", beside.name)
+		}
+	}
+	return nil
+}
+
 func (s *Server) listShards(_ context.Context, _ *Call, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
-	named := in.StreamName != nil || in.StreamARN != nil
-	switch {
-	case named && in.NextToken != nil:
-		return nil, stream.Errorf(stream.InvalidArgument, "NextToken and StreamName cannot be provided together.")
-	case !named && in.NextToken == nil:
-		return nil, stream.Errorf(stream.InvalidArgument, "Either NextToken or StreamName should be provided.")
-	case in.NextToken != nil && (in.ExclusiveStartShardId != nil || in.StreamCreationTimestamp != nil || in.ShardFilter != nil):
-		return nil, stream.Errorf(stream.InvalidArgument, "ExclusiveStartShardId, StreamCreationTimestamp and ShardFilter cannot be provided together with NextToken.")
+	if err := checkListShards(in); err != nil {
+		return nil, err
 	}
 	var t *topic.Topic
 	var token nextToken

@@ -8,9 +8,12 @@ import (
 	"github.com/streamweir/streamweir/broker/topic"
 )
 
+// awsPartition is that of all ARNs, whatever the region is called.
+const awsPartition = "aws"
+
 // ARN is the ARN of a stream.
 func (m *Manager) ARN(name string) string {
-	return fmt.Sprintf("arn:aws:kinesis:%s:%s:stream/%s", m.o.Region, m.o.Account, name)
+	return fmt.Sprintf("arn:%s:kinesis:%s:%s:stream/%s", awsPartition, m.o.Region, m.o.Account, name)
 }
 
 // ConsumerARN is the ARN of a consumer of a stream. It tells registrations of the
@@ -20,11 +23,11 @@ func (m *Manager) ConsumerARN(t *topic.Topic, c *topic.Consumer) string {
 }
 
 // ParseARN reads the ARN of a stream or, where consumer is not empty, of a
-// consumer that was registered at createdAt, in seconds. Streams of other accounts
-// and regions are not found.
+// consumer that was registered at createdAt, in seconds. Streams of other partitions,
+// accounts and regions are not found.
 func (m *Manager) ParseARN(arn string) (name, consumer string, createdAt int64, err error) {
 	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "kinesis" {
+	if len(parts) != 6 || parts[0] != "arn" || parts[1] == "" || parts[2] != "kinesis" {
 		return "", "", 0, Errorf(InvalidArgument, "%s is not the ARN of a stream or consumer.", arn)
 	}
 	resource, ok := strings.CutPrefix(parts[5], "stream/")
@@ -40,7 +43,7 @@ func (m *Manager) ParseARN(arn string) (name, consumer string, createdAt int64, 
 			return "", "", 0, Errorf(InvalidArgument, "%s is not the ARN of a consumer.", arn)
 		}
 	}
-	if parts[3] != m.o.Region || parts[4] != m.o.Account {
+	if parts[1] != awsPartition || parts[3] != m.o.Region || parts[4] != m.o.Account {
 		return "", "", 0, m.noStream(name, parts[4])
 	}
 	return name, consumer, createdAt, nil

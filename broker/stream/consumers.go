@@ -30,6 +30,8 @@ func (m *Manager) Register(t *topic.Topic, name string, tags map[string]string) 
 		if wait := m.config().KinesisTransitionMs; wait > 0 {
 			c.Status, c.At = topic.Creating, c.CreatedAt+wait
 		}
+		// The second is in its ARN, which no consumer before it may have had.
+		c.CreatedAt = max(c.CreatedAt, (s.LastConsumer/1000+1)*1000)
 		s.Consumers = append(slices.Clone(s.Consumers), c)
 		return nil, nil
 	})
@@ -113,6 +115,8 @@ func (m *Manager) advanceConsumers(t *topic.Topic) error {
 			case c.Status == topic.Creating:
 				c.Status, c.At = topic.Active, 0
 				left = append(left, c)
+			default:
+				s.LastConsumer = max(s.LastConsumer, c.CreatedAt)
 			}
 		}
 		s.Consumers = left

@@ -111,7 +111,7 @@ func (m *Manager) StartEncryption(t *topic.Topic, key string) error {
 			return nil, Errorf(LimitExceeded, "StartStreamEncryption can be applied %d times per rolling 24-hour period to stream %s under account %s.", maxKeyChanges, t.Name, m.o.Account)
 		}
 		s.KeyStarts = append(s.KeyStarts, now)
-		s.KeyID = key
+		m.setKey(t, s, key)
 		return nil, nil
 	})
 }
@@ -127,9 +127,23 @@ func (m *Manager) StopEncryption(t *topic.Topic, key string) error {
 			return nil, Errorf(LimitExceeded, "StopStreamEncryption can be applied %d times per rolling 24-hour period to stream %s under account %s.", maxKeyChanges, t.Name, m.o.Account)
 		}
 		s.KeyStops = append(s.KeyStops, now)
-		s.KeyID = ""
+		m.setKey(t, s, "")
 		return nil, nil
 	})
+}
+
+// maxEncryptions bounds the switches of encryption that are remembered.
+const maxEncryptions = 1000
+
+// setKey sets the KMS key of a stream, and notes from when on its records are encrypted,
+// or are not. Switches from before the oldest record tell nothing.
+func (m *Manager) setKey(t *topic.Topic, s *topic.Stream, key string) {
+	if (s.KeyID != "") != (key != "") {
+		horizon := m.Horizon(t)
+		kept := slices.DeleteFunc(slices.Clone(s.Encryptions), func(at int64) bool { return at < horizon })
+		s.Encryptions = append(kept[max(0, len(kept)+1-maxEncryptions):], m.now())
+	}
+	s.KeyID = key
 }
 
 // checkKey refuses what is not the id, ARN or alias of a KMS key. Whether there is

@@ -30,6 +30,12 @@ type Stream struct {
 	Tags      map[string]string
 	Policy    string // the resource policy, a JSON document; empty for none
 	KeyID     string // of the KMS key of server-side encryption; empty for none
+	// Encryptions are the times, in ms, at which encryption was switched on or off, the
+	// last of which led to what KeyID says.
+	Encryptions []int64
+	// LastConsumer is the latest time of registration of the consumers that are not
+	// registered any more, in ms.
+	LastConsumer int64
 	// ShardMetrics are the shard-level metrics that are switched on, sorted.
 	ShardMetrics []string
 	WarmMiBps    int32 // warm throughput; 0 for none
@@ -78,6 +84,18 @@ type Consumer struct {
 	At        int64 // when its status ends, in ms; 0 while it is ACTIVE
 	Tags      map[string]string
 	Policy    string
+}
+
+// Encrypted says whether a record that arrived at that time, in ms, was encrypted.
+func (s *Stream) Encrypted(at int64) bool {
+	on := s.KeyID != ""
+	for _, switched := range slices.Backward(s.Encryptions) {
+		if switched <= at {
+			break
+		}
+		on = !on
+	}
+	return on
 }
 
 const (

@@ -28,6 +28,8 @@ type streamDoc struct {
 	Tags           map[string]string `json:"tags,omitempty"`
 	Policy         string            `json:"policy,omitempty"`
 	KeyID          string            `json:"keyId,omitempty"`
+	Encryptions    []int64           `json:"encryptions,omitempty"`
+	LastConsumer   int64             `json:"lastConsumer,omitempty"`
 	ShardMetrics   []string          `json:"shardMetrics,omitempty"`
 	WarmMiBps      int32             `json:"warmMiBps,omitempty"`
 	Distribution   string            `json:"distribution,omitempty"`
@@ -73,7 +75,7 @@ func (t *Topic) streamOp() storage.Op {
 	s := t.Stream
 	doc := streamDoc{
 		V: streamDocVersion, TopicID: t.ID.String(), Status: s.Status, Mode: s.Mode, MaxRecordBytes: s.MaxRecordBytes,
-		Tags: s.Tags, Policy: s.Policy, KeyID: s.KeyID, ShardMetrics: s.ShardMetrics, WarmMiBps: s.WarmMiBps,
+		Tags: s.Tags, Policy: s.Policy, KeyID: s.KeyID, Encryptions: s.Encryptions, LastConsumer: s.LastConsumer, ShardMetrics: s.ShardMetrics, WarmMiBps: s.WarmMiBps,
 		Distribution: s.Distribution, Reshards: s.Reshards, ModeSwitches: s.ModeSwitches, KeyStarts: s.KeyStarts, KeyStops: s.KeyStops,
 	}
 	if s.Own {
@@ -156,7 +158,7 @@ func (s *Stream) fill(doc *streamDoc, partitions int32) error {
 	}
 	*s = Stream{
 		kept: true, Lineage: lineage, Own: own, Status: doc.Status, Mode: doc.Mode, MaxRecordBytes: doc.MaxRecordBytes,
-		Tags: doc.Tags, Policy: doc.Policy, KeyID: doc.KeyID, ShardMetrics: doc.ShardMetrics, WarmMiBps: doc.WarmMiBps,
+		Tags: doc.Tags, Policy: doc.Policy, KeyID: doc.KeyID, Encryptions: doc.Encryptions, LastConsumer: doc.LastConsumer, ShardMetrics: doc.ShardMetrics, WarmMiBps: doc.WarmMiBps,
 		Distribution: doc.Distribution, Reshards: doc.Reshards, ModeSwitches: doc.ModeSwitches, KeyStarts: doc.KeyStarts, KeyStops: doc.KeyStops,
 	}
 	for _, c := range doc.Consumers {

@@ -27,6 +27,7 @@ func drawStream(t *rapid.T, l *shard.Lineage) Stream {
 		ShardMetrics: some(rapid.SliceOfN(rapid.String(), 0, 2).Draw(t, "metrics")),
 		Reshards:     some(times.Draw(t, "reshards")), ModeSwitches: some(times.Draw(t, "switches")),
 		KeyStarts: some(times.Draw(t, "starts")), KeyStops: some(times.Draw(t, "stops")),
+		Encryptions: some(times.Draw(t, "encryptions")), LastConsumer: rapid.Int64().Draw(t, "last consumer"),
 	}
 	if rapid.Bool().Draw(t, "pending") {
 		s.Pending = &PendingChange{At: rapid.Int64().Draw(t, "at"), Delete: rapid.Bool().Draw(t, "delete"), Steps: some(l.Plan(rapid.Int32Range(1, 9).Draw(t, "target")))}
@@ -255,5 +256,30 @@ func TestChangesAreToldBeforeAndOnceTheyAreSeen(t *testing.T) {
 	}
 	if !slices.Equal(told, want) {
 		t.Errorf("%q", told)
+	}
+}
+
+func TestWhenRecordsWereEncrypted(t *testing.T) {
+	for _, c := range []struct {
+		key      string
+		switched []int64
+		at       int64
+		want     bool
+	}{
+		{"", nil, 5, false},
+		{"key", nil, 5, true}, // since before switches were noted
+		{"key", []int64{10}, 9, false},
+		{"key", []int64{10}, 10, true},
+		{"", []int64{10, 20}, 9, false},
+		{"", []int64{10, 20}, 19, true},
+		{"", []int64{10, 20}, 20, false},
+		{"", []int64{20}, 19, true}, // the one before that is too long ago
+		{"key", []int64{10, 20, 20}, 20, true},
+		{"key", []int64{10, 20, 20}, 15, true},
+	} {
+		s := Stream{KeyID: c.key, Encryptions: c.switched}
+		if got := s.Encrypted(c.at); got != c.want {
+			t.Errorf("key %q, switched at %v: at %d %v", c.key, c.switched, c.at, got)
+		}
 	}
 }

@@ -84,6 +84,7 @@ A format (-f) is written as for kcat:
 	complete(cmd, "to", "end", "@now")
 	complete(cmd, "isolation-level", readCommitted, readUncommitted)
 	flagNames(cmd, "group", conn.groups(0))
+	notEmpty(cmd, "group", "to", "partition")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return runConsume(cmd, conn, f, names)
 	}
@@ -121,7 +122,10 @@ func interruptible(parent context.Context) (context.Context, func()) {
 func (f *consumeFlags) job(cmd *cobra.Command, names []string) (*consume.Job, error) {
 	now := time.Now()
 	job := &consume.Job{Topics: names, Regex: f.regex, ExitAtEnd: f.exitAtEnd, Count: f.count, Group: f.group}
-	var err error
+	err := checkCount(cmd, f.count)
+	if err != nil {
+		return nil, err
+	}
 	if job.From, err = position.Parse(f.offset, now); err != nil {
 		return nil, fmt.Errorf("--offset: %w", err)
 	}
@@ -145,8 +149,6 @@ func (f *consumeFlags) job(cmd *cobra.Command, names []string) (*consume.Job, er
 	switch {
 	case f.regex && badPattern(names) != nil:
 		return nil, badPattern(names)
-	case f.count < 0:
-		return nil, fmt.Errorf("--count must not be negative")
 	case f.group != "" && (job.Partitions != nil || job.To != nil):
 		return nil, errors.New("--partition and --to do not go with --group: a group hands out the partitions, and goes on where it stopped")
 	}

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
@@ -64,6 +69,58 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	if err != nil {
 		panic(fmt.Sprintf("flag --%s of %q: %v", flag, cmd.Name(), err)) // declared a line above
 	}
+}
+
+// notEmpty refuses flags that are given an empty value, as a script does whose
+// variable is not set: it means something other than to leave the flag out.
+func notEmpty(cmd *cobra.Command, names ...string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range names {
+			flag := cmd.Flag(name)
+			empty := flag.Value.String() == ""
+			if list, ok := flag.Value.(pflag.SliceValue); ok {
+				empty = slices.Contains(list.GetSlice(), "")
+			}
+			if flag.Changed && empty {
+				return misuse(cmd, "--%s must not be empty: give it a value, or leave it out", name)
+			}
+		}
+		return nil
+	}
+}
+
+// plainFlagError says what is wanted for a flag whose value Go's own parsers refuse.
+func plainFlagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	flag, wanted := invalid.GetFlag(), ""
+	switch flag.Value.Type() {
+	case "int16", "int32", "int64":
+		wanted = "a whole number, such as 6"
+		if strings.HasSuffix(flag.Name, "-bytes") {
+			wanted = "a number of bytes without a unit, such as 1048576"
+		}
+		if errors.Is(err, strconv.ErrRange) {
+			wanted = "a whole number that is not so large"
+		}
+	case "duration":
+		wanted = "a duration with its unit, such as 500ms, 10s or 2m"
+	case "bool":
+		wanted = "true or false"
+	default:
+		return err
+	}
+	return fmt.Errorf("--%s must be %s, not %q", flag.Name, wanted, invalid.GetValue())
+}
+
+// checkCount refuses a --count of nothing; left out, there is no limit.
+func checkCount(cmd *cobra.Command, n int64) error {
+	if n < 0 || n == 0 && cmd.Flags().Changed("count") {
+		return fmt.Errorf("--count must be above zero, not %d; leave it out for no limit", n)
+	}
+	return nil
 }
 
 // completer offers names that a cluster knows.

@@ -59,11 +59,14 @@ func newGroupDescribe(conn *connection) *cobra.Command {
 	format := outputFlag(cmd, output.Table, output.JSON)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
-			list, err := groups.Describe(ctx, cl, names)
+			list, failed, err := groups.Describe(ctx, cl, names)
 			if err != nil {
 				return err
 			}
-			return groups.PrintDescriptions(cmd.OutOrStdout(), format.Value, list)
+			if err := groups.PrintDescriptions(cmd.OutOrStdout(), format.Value, list); err != nil {
+				return err
+			}
+			return output.WriteFailures(cmd.ErrOrStderr(), failed, len(names))
 		})
 	}
 	return cmd
@@ -83,7 +86,7 @@ func newGroupDelete(conn *connection) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			if !*yes {
-				question := fmt.Sprintf("Delete %s with all committed offsets?", strings.Join(quoteAll(names), ", "))
+				question := fmt.Sprintf("Delete %s with all committed offsets?", output.Quoted(names))
 				if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 					return err
 				}
@@ -317,7 +320,7 @@ func newOffsetsDelete(conn *connection) *cobra.Command {
 		}
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			if !*yes {
-				question := fmt.Sprintf("Forget where group %q is in %s?", names[0], strings.Join(quoteAll(*list), ", "))
+				question := fmt.Sprintf("Forget where group %q is in %s?", names[0], output.Quoted(*list))
 				if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 					return err
 				}

@@ -64,6 +64,16 @@ func TestGroupListAndDescribe(t *testing.T) {
 	f.fails(exitFailed, `group "none": no such group`, "group", "describe", "none")
 }
 
+// TestLagOfNothingIsNull: JSON said 0 where no lag is known.
+func TestLagOfNothingIsNull(t *testing.T) {
+	f := startFake(t, kfake.SeedTopics(1, "t"))
+	startMember(t, f, "idle")
+	r := f.ok("", "group", "describe", "idle", "-o", "json")
+	if !strings.Contains(r, `"lag": null,`) || strings.Contains(r, `"lag": 0`) {
+		t.Errorf("got %s", r)
+	}
+}
+
 func TestGroupResetPlans(t *testing.T) {
 	f := seedGroup(t)
 	for name, line := range map[string][]string{

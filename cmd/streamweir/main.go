@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,12 +52,14 @@ func newRoot() *cobra.Command {
 The commands topic, produce, consume and group work with any Kafka cluster, stream
 with any endpoint of the Kinesis API.`,
 		Version:       buildInfo().line(),
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{command: cmd.CommandPath(), err: err}
+		return &usageError{command: cmd.CommandPath(), err: plainFlagError(err)}
 	})
 	root.AddCommand(commands()...)
 	return root
@@ -107,7 +110,7 @@ func exitStatus(err error) int {
 	var unreachable *client.UnreachableError
 	var failed *output.FailedError
 	switch {
-	case errors.As(err, &usage) || errors.As(err, &wrong) || strings.HasPrefix(err.Error(), "unknown command "):
+	case errors.As(err, &usage) || errors.As(err, &wrong):
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
@@ -119,16 +122,18 @@ func exitStatus(err error) int {
 	return exitFailed
 }
 
-// args wraps a check of arguments so that its failure counts as wrong usage.
+// args wraps a check of arguments so that its failure counts as wrong usage. No
+// name is empty, except that Kafka lets a group's be.
 func args(check cobra.PositionalArgs, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, list []string) error {
-		if check(cmd, list) == nil {
+		nameless := slices.Contains(list, "") && !strings.Contains(what, "GROUP")
+		if check(cmd, list) == nil && !nameless {
 			return nil
 		}
 		if len(list) == 0 {
 			return misuse(cmd, "%s is missing", what)
 		}
-		return misuse(cmd, "%s is expected, not %q", what, list)
+		return misuse(cmd, "%s is expected, not %s", what, output.Quoted(list))
 	}
 }
 
@@ -158,10 +163,17 @@ func strictHelp(root *cobra.Command) {
 
 // knownCommand is for a command that only holds others.
 func knownCommand(cmd *cobra.Command, list []string) error {
-	if len(list) > 0 {
-		return misuse(cmd, "unknown command %q", list[0])
+	if len(list) == 0 {
+		return nil
 	}
-	return nil
+	cmd.SuggestionsMinimumDistance = 2
+	if len(list[0]) <= 3 { // to a short word, everything short is near
+		cmd.SuggestionsMinimumDistance = 1
+	}
+	if near := cmd.SuggestionsFor(list[0]); len(near) > 0 {
+		return misuse(cmd, "unknown command %q: did you mean %s?", list[0], output.Quoted(near))
+	}
+	return misuse(cmd, "unknown command %q", list[0])
 }
 
 // group makes a command that only holds others. Called without one of them it

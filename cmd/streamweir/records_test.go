@@ -91,7 +91,7 @@ func TestConsumeSeveralTopicsByPattern(t *testing.T) {
 	if len(got) != len("log.a\nlog.b\n") || !strings.Contains(got, "log.a\n") || !strings.Contains(got, "log.b\n") {
 		t.Errorf("the pattern reads %q", got)
 	}
-	f.fails(exitFailed, `no topic matches ["none"]`, "consume", "none", "-r", "-e")
+	f.fails(exitFailed, `no topic matches "none"`, "consume", "none", "-r", "-e")
 	f.fails(exitFailed, `topic "none": no such topic`, "consume", "none")
 }
 

@@ -48,6 +48,7 @@ func (f *sendFlags) add(cmd *cobra.Command, printer string) {
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "do not stop at the first record that fails")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no progress and no summary, only errors")
 	complete(cmd, "input", f.input.Names()...)
+	notEmpty(cmd, "key")
 }
 
 // parsing says how a line becomes a record.

@@ -32,7 +32,7 @@ later one wins. --data-dir, --kafka-addr, --aws-addr and --admin-addr stand
 for data.dir, listeners, aws.addr and admin.listener, which --set must not give as well.
 docs/configuration.md lists all settings.
 
-SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`,
+SIGINT, SIGTERM or SIGHUP ends what is under way and stops; a second one stops at once.`,
 		Example: `  streamweir serve
   streamweir serve --data-dir /var/lib/streamweir --kafka-addr 0.0.0.0:9092 \
       --set advertised.listeners=PLAINTEXT://broker.example.com:9092
@@ -58,6 +58,9 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 			cmd.SilenceUsage = true
 			signals := make(chan os.Signal, 2)
 			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+			if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+				signal.Notify(signals, syscall.SIGHUP) // the terminal is gone
+			}
 			defer signal.Stop(signals)
 			ctx, stop := context.WithCancel(cmd.Context())
 			defer stop()
@@ -77,6 +80,7 @@ SIGINT or SIGTERM ends what is under way and stops; a second one stops at once.`
 	f.StringVar(&o.awsAddr, "aws-addr", "127.0.0.1:4566", "address for the AWS APIs")
 	f.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9644", "address for /healthz, /readyz and /metrics")
 	f.StringArrayVar(&o.set, "set", nil, "any setting, as KEY=VALUE (repeatable)")
+	notEmpty(c, "config")
 	return c
 }
 

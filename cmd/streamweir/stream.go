@@ -155,17 +155,18 @@ metrics, those of shards only where the stream has enhanced monitoring for them.
 		} else if where.URL, err = streams.MetricsURL(*metrics); err != nil {
 			return misuse(cmd, "--metrics-url: %w", err)
 		}
-		list, ratesErr, err := streams.Describe(cmd.Context(), cl, names, where)
+		found, err := streams.Describe(cmd.Context(), cl, names, where)
 		if err != nil {
 			return err
 		}
-		if err := streams.PrintDescriptions(cmd.OutOrStdout(), format.Value, list); err != nil {
+		if err := streams.PrintDescriptions(cmd.OutOrStdout(), format.Value, found.List); err != nil {
 			return err
 		}
-		if ratesErr != nil {
-			return fmt.Errorf("no rates are shown: %w (--metrics-url)", ratesErr)
+		failed := output.WriteFailures(cmd.ErrOrStderr(), found.Failed, len(names))
+		if found.Rates != nil && len(found.List) > 0 {
+			return fmt.Errorf("no rates are shown: %w (--metrics-url)", found.Rates)
 		}
-		return nil
+		return failed
 	}
 	return cmd
 }
@@ -191,7 +192,11 @@ func newStreamCreate(conn *awsConnection) *cobra.Command {
 	flags.StringArrayVar(&tags, "tag", nil, "a tag, `KEY=VALUE` (repeatable)")
 	flags.BoolVar(&spec.IfNotExists, "if-not-exists", false, "succeed if the stream is there already")
 	wait.add(cmd)
+	notEmpty(cmd, "retention")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if cmd.Flags().Changed("max-record-bytes") && spec.MaxRecord < 1 {
+			return misuse(cmd, "--max-record-bytes must be above zero, not %d", spec.MaxRecord)
+		}
 		if spec.OnDemand && cmd.Flags().Changed("shards") {
 			return misuse(cmd, "--shards and --on-demand exclude each other")
 		}
@@ -278,7 +283,7 @@ func newStreamDelete(conn *awsConnection) *cobra.Command {
 			return err
 		}
 		if !*yes {
-			question := fmt.Sprintf("Delete %s and every record there?", strings.Join(quoteAll(names), ", "))
+			question := fmt.Sprintf("Delete %s and every record there?", output.Quoted(names))
 			if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 				return err
 			}
@@ -331,6 +336,7 @@ func newStreamSplit(conn *awsConnection) *cobra.Command {
 		Args:    args(cobra.ExactArgs(2), "STREAM SHARD"),
 	}
 	cmd.Flags().StringVar(&at, "at", "", "the `HASH-KEY` at which the second shard begins (default: the middle)")
+	notEmpty(cmd, "at")
 	return reshaping(conn, cmd, func(cmd *cobra.Command, cl *streams.Client, list []string, w streams.Waiting) (*streams.Reshaped, error) {
 		return streams.Split(cmd.Context(), cl, list[0], list[1], at, w)
 	})

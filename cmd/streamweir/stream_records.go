@@ -100,14 +100,15 @@ func (f *getFlags) add(cmd *cobra.Command, from string) {
 	flags.StringVarP(&f.delimiter, "delimiter", "D", `\n`, "what to print after each record's data, where there is no --format")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print no notes, only errors")
 	complete(cmd, "from", fromBeginning, fromEnd, "@-1h")
+	notEmpty(cmd, "shard")
 }
 
 func (f *getFlags) job(cmd *cobra.Command, stream string) (*streams.GetJob, error) {
 	job := &streams.GetJob{Stream: stream, Shards: f.shards, Count: f.count}
-	if f.count < 0 {
-		return nil, errors.New("--count must not be negative")
+	err := checkCount(cmd, f.count)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if job.From, err = parseFrom(f.from, len(f.shards)); err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,11 +57,14 @@ func newTopicDescribe(conn *connection) *cobra.Command {
 	all := cmd.Flags().Bool("all-configs", false, "show defaults too, not only the configs that differ from them")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
-			list, err := topics.Describe(ctx, cl, names, *all)
+			list, failed, err := topics.Describe(ctx, cl, names, *all)
 			if err != nil {
 				return err
 			}
-			return topics.PrintDescriptions(cmd.OutOrStdout(), format.Value, list)
+			if err := topics.PrintDescriptions(cmd.OutOrStdout(), format.Value, list); err != nil {
+				return err
+			}
+			return output.WriteFailures(cmd.ErrOrStderr(), failed, len(names))
 		})
 	}
 	return cmd
@@ -120,7 +122,7 @@ func newTopicDelete(conn *connection) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
 			if !*yes {
-				question := fmt.Sprintf("Delete %s and every record there?", strings.Join(quoteAll(names), ", "))
+				question := fmt.Sprintf("Delete %s and every record there?", output.Quoted(names))
 				if err := output.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), question); err != nil {
 					return err
 				}
@@ -133,14 +135,6 @@ func newTopicDelete(conn *connection) *cobra.Command {
 		})
 	}
 	return cmd
-}
-
-func quoteAll(names []string) []string {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = fmt.Sprintf("%q", name)
-	}
-	return quoted
 }
 
 // changeFlags declares --set, --unset and --dry-run.
@@ -177,6 +171,9 @@ func newTopicAlter(conn *connection) *cobra.Command {
 	changeFlags(cmd, &change)
 	cmd.Flags().Int32VarP(&change.Partitions, "partitions", "p", 0, "grow to so many partitions; a topic cannot shrink")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if cmd.Flags().Changed("partitions") && change.Partitions < 1 {
+			return misuse(cmd, "--partitions must be above zero, not %d", change.Partitions)
+		}
 		if change.Empty() {
 			return misuse(cmd, "nothing is to be altered: give --set, --unset or --partitions")
 		}
@@ -223,15 +220,20 @@ func newTopicConfig(conn *connection) *cobra.Command {
 			return runChange(conn, cmd, format.Value, names, change)
 		}
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
-			configs, err := topics.Configs(ctx, cl, names, true)
+			configs, failed, err := topics.Configs(ctx, cl, names, true)
 			if err != nil {
 				return err
 			}
 			list := make([]topics.TopicConfigs, 0, len(names))
 			for _, name := range names {
-				list = append(list, topics.TopicConfigs{Topic: name, Configs: configs[name]})
+				if found, ok := configs[name]; ok {
+					list = append(list, topics.TopicConfigs{Topic: name, Configs: found})
+				}
 			}
-			return topics.PrintConfigs(cmd.OutOrStdout(), format.Value, list)
+			if err := topics.PrintConfigs(cmd.OutOrStdout(), format.Value, list); err != nil {
+				return err
+			}
+			return output.WriteFailures(cmd.ErrOrStderr(), failed, len(names))
 		})
 	}
 	return cmd
@@ -247,6 +249,7 @@ func newTopicOffsets(conn *connection) *cobra.Command {
 	}
 	format := outputFlag(cmd, output.Table, output.JSON)
 	at := cmd.Flags().String("at", "", "also show the offset of a `POSITION`: "+position.Usage)
+	notEmpty(cmd, "at")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		selection, err := parseSelections(cmd, names)
 		if err != nil {
@@ -261,11 +264,14 @@ func newTopicOffsets(conn *connection) *cobra.Command {
 			pos = &p
 		}
 		return conn.with(cmd, func(ctx context.Context, cl *client.Cluster) error {
-			ranges, err := topics.Offsets(ctx, cl, selection, pos)
+			ranges, failed, err := topics.Offsets(ctx, cl, selection, pos)
 			if err != nil {
 				return err
 			}
-			return topics.PrintRanges(cmd.OutOrStdout(), format.Value, ranges, *at)
+			if err := topics.PrintRanges(cmd.OutOrStdout(), format.Value, ranges, *at); err != nil {
+				return err
+			}
+			return output.WriteFailures(cmd.ErrOrStderr(), failed, len(names))
 		})
 	}
 	return cmd

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/storage"
 )
@@ -90,9 +89,7 @@ func (c *committer) commit(entries []entry) int {
 	n, need := c.measure(entries)
 	refusal := c.s.refusal(need)
 	if errors.Is(refusal, storage.ErrNoSpace) {
-		if c.s.refusedNeed.Swap(need) == 0 {
-			c.s.log.Warn("the disk is full up to the reserve: appends are refused until there is space", zap.Error(refusal))
-		}
+		c.s.noteFull(refusal, need)
 	} else if c.s.refusedNeed.Load() != 0 {
 		c.s.refusedNeed.Store(0)
 		c.s.log.Info("there is space on the disk again: appends are taken")

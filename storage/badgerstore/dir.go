@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,14 +53,8 @@ func openDirectory(path string) (_ *directory, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.lock, err = os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o640); err != nil {
-		return nil, fmt.Errorf("open the lock of the data directory: %w", err)
-	}
-	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %s: %w: stop that process, or give this one another directory", path, storage.ErrLocked)
-		}
-		return nil, fmt.Errorf("lock the data directory %s: %w", path, err)
+	if err := d.hold(); err != nil {
+		return nil, err
 	}
 	if fresh {
 		if err := os.WriteFile(filepath.Join(path, newName), nil, 0o640); err != nil {
@@ -75,6 +70,26 @@ func openDirectory(path string) (_ *directory, err error) {
 		err = nil
 	}
 	return d, err
+}
+
+// hold locks the directory against other processes: a file in it, and the directory
+// itself, in case somebody takes the file for a leftover and removes it.
+func (d *directory) hold() (err error) {
+	if d.lock, err = os.OpenFile(filepath.Join(d.path, lockName), os.O_CREATE|os.O_RDWR, 0o640); err != nil {
+		return fmt.Errorf("open the lock of the data directory: %w", err)
+	}
+	err = unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	// Some network file systems lock no directories.
+	if e := unix.Flock(int(d.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(e, unix.EWOULDBLOCK) {
+		err = e
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("data directory %s: %w: stop that process, or give this one another directory", d.path, storage.ErrLocked)
+	}
+	if err != nil {
+		return fmt.Errorf("lock the data directory %s: %w", d.path, err)
+	}
+	return nil
 }
 
 // begun says that both databases are there: from now on they may not be missing.
@@ -110,6 +125,10 @@ func (d *directory) checkContents() (fresh bool, err error) {
 		}
 	}
 	if len(strangers) > 0 {
+		if slices.Contains(strangers, logName) && slices.Contains(strangers, metaName) {
+			return false, fmt.Errorf("the data directory %s has lost its %s file: if it is whole otherwise, put that back with the line %d in it",
+				d.path, versionName, formatVersion)
+		}
 		return false, fmt.Errorf("%s is not a data directory: it has no %s file but holds %q: name an empty or a new directory", d.path, versionName, strangers[0])
 	}
 	return true, nil
@@ -180,14 +199,17 @@ func (d *directory) space() (total, free int64, err error) {
 
 // usedBytes sums up what the files in a directory take on disk. Badger's files
 // are sparse, so their lengths say nothing.
-func usedBytes(dir string) (total int64) {
+func usedBytes(dir string) int64 { return usedBytesOf(dir, "") }
+
+// usedBytesOf counts the files whose names end so.
+func usedBytesOf(dir, suffix string) (total int64) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return 0
 	}
 	for _, e := range entries {
 		var st unix.Stat_t
-		if unix.Stat(filepath.Join(dir, e.Name()), &st) == nil {
+		if strings.HasSuffix(e.Name(), suffix) && unix.Stat(filepath.Join(dir, e.Name()), &st) == nil {
 			total += st.Blocks * 512
 		}
 	}

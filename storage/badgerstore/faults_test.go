@@ -172,6 +172,32 @@ func TestFullDiskRefusesAndRecovers(t *testing.T) {
 	}
 }
 
+// TestCloseOnAFullDisk: Badger would be ended by a signal, so it is left as a kill
+// would leave it.
+func TestCloseOnAFullDisk(t *testing.T) {
+	o := Options{Dir: t.TempDir()}
+	s := mustOpen(t, o)
+	if err := appendOne(s, fp, 0, 0, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	s.space = func() (int64, int64, error) { return 10 << 30, 1000, nil }
+	err := s.Close()
+	if !errors.Is(err, storage.ErrNoSpace) || !strings.Contains(err.Error(), "1000 bytes free") {
+		t.Errorf("close without space: %v", err)
+	}
+	if s.db.IsClosed() || s.meta.db.IsClosed() {
+		t.Error("a database was closed")
+	}
+	if err := errors.Join(s.db.Close(), s.meta.db.Close()); err != nil { // what the end of the process does
+		t.Fatal(err)
+	}
+	s = mustOpen(t, o)
+	defer s.Close()
+	if _, end := s.Log().Bounds(fp); end != 1 {
+		t.Errorf("the log ends at %d", end)
+	}
+}
+
 // TestReadersHoldNoLock blocks inside what a caller runs, and rotates the
 // value log meanwhile. If a read lent out Badger's memory while its caller
 // waits, sealing the file would wait for it, and every append with it.

@@ -1,13 +1,17 @@
 package badgerstore
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/streamweir/streamweir/storage"
 )
@@ -17,6 +21,13 @@ func TestOpenLocked(t *testing.T) {
 	s := mustOpen(t, Options{Dir: dir})
 	if _, err := Open(Options{Dir: dir}); !errors.Is(err, storage.ErrLocked) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("second open: %v, want ErrLocked and the directory's name", err)
+	}
+	// Somebody may take the lock for what a killed process has left.
+	if err := os.Remove(filepath.Join(dir, lockName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Dir: dir}); !errors.Is(err, storage.ErrLocked) {
+		t.Errorf("second open without the lock's file: %v, want ErrLocked", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -131,5 +142,80 @@ func TestOpenWithEmptyFiles(t *testing.T) {
 	}
 	if err := appendOne(s, f.parts[0], f.next[0], 0, make([]byte, 10_000)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBareValueLogsAreRemoved: each start that is killed leaves a value log file
+// without entries in it.
+func TestBareValueLogsAreRemoved(t *testing.T) {
+	o := smallFiles(t.TempDir())
+	s := mustOpen(t, o)
+	f := newFeeder(t, s, 2, 10_000, 8)
+	f.run(1000)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	count := func(db string) int {
+		files, err := filepath.Glob(filepath.Join(o.Dir, db, "*"+valueLogExt))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	before := map[string]int{logName: count(logName), metaName: count(metaName)}
+	var last string
+	for _, db := range []string{logName, metaName} {
+		for i, size := range []int{valueLogHeaderLen, 4096, maxBareBytes} {
+			last = fmt.Sprintf("%06d.vlog", 900+i)
+			header := bytes.Repeat([]byte{0, 7}, valueLogHeaderLen/2)
+			clear(header[:valueLogKeyIDLen])
+			if err := os.WriteFile(filepath.Join(o.Dir, db, last), append(header, make([]byte, size-valueLogHeaderLen)...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 3 {
+		s = mustOpen(t, o)
+		for i, p := range f.parts {
+			if _, end := s.Log().Bounds(p); end != f.next[i] {
+				t.Errorf("%s ends at %d, want %d", p, end, f.next[i])
+			}
+			checkIndex(t, s, p)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for db, n := range before {
+		// The last start has left its own two: what Badger looks at, and where it writes.
+		if now := count(db); now > n+2 {
+			t.Errorf("%s has %d value log files, and had %d", db, now, n)
+		}
+		if newest, err := newestValueLog(filepath.Join(o.Dir, db)); err != nil || newest < 903 {
+			t.Errorf("the newest file of %s is %d, %v: a number was given up", db, newest, err)
+		}
+	}
+}
+
+func TestADiskThatIsFullFromTheStartIsLogged(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	s := mustOpen(t, Options{Dir: t.TempDir(), ReserveBytes: 1 << 60, Logger: zap.New(core)})
+	defer s.Close()
+	if err := s.Health(); !errors.Is(err, storage.ErrNoSpace) {
+		t.Fatalf("health: %v", err)
+	}
+	if n := logs.FilterMessageSnippet("the disk is full").Len(); n != 1 {
+		t.Errorf("it is logged %d times", n)
+	}
+}
+
+func TestOpenWithoutVersion(t *testing.T) {
+	dir := t.TempDir()
+	mustOpen(t, Options{Dir: dir}).Close()
+	if err := os.Remove(filepath.Join(dir, versionName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "has lost its VERSION file") {
+		t.Errorf("%v", err)
 	}
 }

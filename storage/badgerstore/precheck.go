@@ -60,7 +60,9 @@ func checkDatabase(dir, name string) error {
 		return damaged(name, fmt.Sprintf("%s names no tables and there are %d", f.Name(), n))
 	}
 	for id := range manifest.Tables {
-		if err := checkTable(table.NewFilename(id, dir)); err != nil {
+		if err := checkTable(table.NewFilename(id, dir)); errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("open the %s database: %w", name, err)
+		} else if err != nil {
 			return damaged(name, err.Error())
 		}
 	}

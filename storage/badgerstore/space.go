@@ -49,6 +49,23 @@ func (s *Store) refuseBelow(reserve, need int64) error {
 	return nil
 }
 
+// closeBytes is what the end of a database takes beside its newest table.
+const closeBytes = 1 << 20
+
+// refuseClose says why the databases cannot be closed in order now: Badger writes its
+// newest tables then, which are about as large as the write-ahead logs of them.
+func (s *Store) refuseClose() error {
+	need := int64(closeBytes)
+	for _, name := range []string{logName, metaName} {
+		need += usedBytesOf(filepath.Join(s.dir.path, name), memtableExt)
+	}
+	if _, free, err := s.space(); err == nil && free < need {
+		return fmt.Errorf("%w: the databases cannot be closed in order with %d bytes free, which takes %d: "+
+			"what was acknowledged is in write-ahead logs, and the next start needs that space", storage.ErrNoSpace, free, need)
+	}
+	return nil
+}
+
 // Usage says how full the disk is, and by whom.
 func (s *Store) Usage() storage.Usage {
 	u := storage.Usage{

@@ -126,7 +126,10 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	s.values = newValueFiles(filepath.Join(dir.path, logName), !opts.TrustDisk)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.bounded(func() error { return s.closeDatabases(false) }))
+			e := s.bounded(func() error { return s.closeDatabases(false) })
+			if !errors.Is(e, storage.ErrNoSpace) { // what err says already
+				err = errors.Join(err, e)
+			}
 		}
 	}()
 	if err := s.openDatabases(); err != nil {
@@ -141,6 +144,7 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	s.reaping.Go(s.reaper.run)
 	s.collects.Go(s.collector.run)
 	s.flushes.Go(s.writeback.run)
+	_ = s.Health() // a disk that is full from the start is in the log then
 	return s, nil
 }
 
@@ -224,12 +228,15 @@ func (s *Store) openBadger(name string, open func(badger.Logger) (*badger.DB, er
 	return db, nil
 }
 
-func (s *Store) closeDatabases(clean bool) (err error) {
-	if s.db != nil {
-		err = s.db.Close()
-	}
-	if s.meta != nil {
-		err = errors.Join(err, s.meta.db.Close())
+func (s *Store) closeDatabases(clean bool) error {
+	err := s.refuseClose()
+	if err == nil {
+		if s.db != nil {
+			err = s.db.Close()
+		}
+		if s.meta != nil {
+			err = errors.Join(err, s.meta.db.Close())
+		}
 	}
 	for _, d := range []*syncedDir{s.logDir, s.metaDir} {
 		if d != nil {
@@ -254,7 +261,22 @@ func (s *Store) Meta() storage.Meta { return s.meta }
 
 // Health says why the store refuses writes, if it does. After a refusal for
 // want of space, it tells whether there is room for that now.
-func (s *Store) Health() error { return s.refusal(s.refusedNeed.Load()) }
+func (s *Store) Health() error {
+	need := s.refusedNeed.Load()
+	refusal := s.refusal(need)
+	if need == 0 && errors.Is(refusal, storage.ErrNoSpace) {
+		s.noteFull(refusal, 1)
+	}
+	return refusal
+}
+
+// noteFull notes that so many bytes were refused for want of space. Only the first time
+// is news.
+func (s *Store) noteFull(refusal error, need int64) {
+	if s.refusedNeed.Swap(need) == 0 {
+		s.log.Warn("the disk is full up to the reserve: appends are refused until there is space", zap.Error(refusal))
+	}
+}
 
 // fail ends all writing. The first error is kept.
 func (s *Store) fail(err error) {

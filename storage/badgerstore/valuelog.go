@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -27,6 +28,10 @@ const (
 // sector would take all batches behind it along. Badger looks at the last file
 // only, so the newest one is cut where its data ends, and an empty one is put
 // behind it. That also saves reading the whole file at the start.
+//
+// Every start makes a file so, and one that is killed leaves it behind: those
+// without entries are removed. Their numbers are not used again, since what was
+// lost of a file in a power cut may still be pointed at.
 func prepareValueLog(dir string, fileBytes int64) error {
 	if err := removeEmptyFiles(dir); err != nil {
 		return err
@@ -35,32 +40,82 @@ func prepareValueLog(dir string, fileBytes int64) error {
 	if err != nil || newest == 0 {
 		return err
 	}
-	path := valueLogPath(dir, newest)
+	if cut, err := cutAtEnd(valueLogPath(dir, newest), fileBytes); err != nil || !cut {
+		return err
+	}
+	// The empty one comes first: the highest number is never given up.
+	return errors.Join(putEmptyValueLog(dir, newest+1), removeBareValueLogs(dir, newest))
+}
+
+// cutAtEnd cuts a value log file where its data ends, and reports false where that
+// cannot be told: Badger finds out then.
+func cutAtEnd(path string, fileBytes int64) (bool, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
 	fi, err := f.Stat()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if fi.Size() <= valueLogHeaderLen {
-		return nil
+		return true, nil
 	}
 	end, err := dataEnd(f, fi.Size())
 	if err != nil {
-		return fmt.Errorf("find the end of %s: %w", path, err)
+		return false, fmt.Errorf("find the end of %s: %w", path, err)
 	}
 	if end < valueLogHeaderLen || end >= 2*fileBytes {
-		return nil // a file system that does not tell: Badger finds out
+		return false, nil
 	}
 	if end < fi.Size() {
 		if err := errors.Join(f.Truncate(end), f.Sync()); err != nil {
-			return fmt.Errorf("cut %s at its end: %w", path, err)
+			return false, fmt.Errorf("cut %s at its end: %w", path, err)
 		}
 	}
-	return putEmptyValueLog(dir, newest+1)
+	return true, nil
+}
+
+// maxBareBytes is the largest file that is looked into for entries: without any, it
+// takes the page of its header.
+const maxBareBytes = 64 << 10
+
+// removeBareValueLogs removes the files up to a number that have a header and no
+// entries.
+func removeBareValueLogs(dir string, last uint32) error {
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+valueLogExt))
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		id, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(path), valueLogExt), 10, 32)
+		if err != nil || uint32(id) > last {
+			continue
+		}
+		bare, err := isBare(path)
+		if err == nil && bare {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			return fmt.Errorf("remove a value log file without entries: %w", err)
+		}
+	}
+	return nil
+}
+
+// isBare says whether a value log file has no entries: an entry does not begin with
+// a zero, and what was preallocated is all zeros.
+func isBare(path string) (bool, error) {
+	fi, err := os.Stat(path)
+	if err != nil || fi.Size() > maxBareBytes {
+		return false, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || len(data) < valueLogHeaderLen {
+		return false, err
+	}
+	return len(bytes.TrimLeft(data[valueLogHeaderLen:], "\x00")) == 0, nil
 }
 
 // removeEmptyFiles removes what a killed process was about to create or to

@@ -5,6 +5,7 @@ import (
 
 	"github.com/streamweir/streamweir/broker/shard"
 	"github.com/streamweir/streamweir/broker/stream"
+	"github.com/streamweir/streamweir/broker/topic"
 )
 
 // The types of positions, as clients name them.
@@ -112,4 +113,23 @@ func (m *Manager) locateSequence(sh Shard, at Position, action string) (int64, e
 		offset++
 	}
 	return min(max(offset, 0), end), nil
+}
+
+// Given says whether a stream may have given a record this sequence number: what was
+// given by a shard that is gone cannot be known any more.
+func (m *Manager) Given(t *topic.Topic, sequence string) bool {
+	index, ok := shard.ShardOfSequence(sequence)
+	if !ok || index >= t.Partitions {
+		return false
+	}
+	sh, err := m.shard(t, index)
+	if err != nil {
+		return true
+	}
+	offset, err := sh.Offset(sequence)
+	end := sh.partition.Offsets().High
+	if !sh.IsOpen() {
+		end = sh.End
+	}
+	return err == nil && offset < end
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/streamweir/streamweir/broker/stream"
 	"github.com/streamweir/streamweir/broker/topic"
 	"github.com/streamweir/streamweir/protocol/kafka"
+	"github.com/streamweir/streamweir/storage"
 )
 
 // Entry is one record that shall be put.
@@ -402,6 +403,9 @@ func (m *Manager) putError(t *topic.Topic, sh *shard.Shard, err error) error {
 		return gone
 	} else if now.ID != t.ID {
 		return stream.Errorf(stream.ResourceNotFound, "Stream %s under account %s not found.", t.Name, m.streams.Account())
+	}
+	if errors.Is(err, storage.ErrNoSpace) || errors.Is(err, storage.ErrFailed) {
+		return fmt.Errorf("%w: %w", ErrInternal, err) // the store's log has it already
 	}
 	m.log.Error("records could not be put into a shard", zap.String("stream", t.Name), zap.String("shard", sh.ID()), zap.Error(err))
 	return ErrInternal

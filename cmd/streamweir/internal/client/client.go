@@ -95,7 +95,7 @@ func Open(ctx context.Context, cfg Config, opts ...kgo.Opt) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{Client: cl, Admin: kadm.NewClient(cl), cfg: cfg}
-	c.Admin.SetTimeoutMillis(int32(min(cfg.Timeout.Milliseconds(), maxTimeoutMillis)))
+	c.Admin.SetTimeoutMillis(c.TimeoutMillis())
 	pingCtx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	if err := cl.Ping(pingCtx); err != nil {
@@ -103,6 +103,11 @@ func Open(ctx context.Context, cfg Config, opts ...kgo.Opt) (*Cluster, error) {
 		return nil, c.noBroker(err)
 	}
 	return c, nil
+}
+
+// TimeoutMillis is how long a broker may take over an administrative request.
+func (c *Cluster) TimeoutMillis() int32 {
+	return int32(min(c.cfg.Timeout.Milliseconds(), maxTimeoutMillis))
 }
 
 // Limit returns a context for one administrative exchange.

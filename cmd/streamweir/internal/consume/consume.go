@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/position"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/topics"
 )
@@ -175,9 +176,9 @@ func (r *run) names(ctx context.Context) ([]string, error) {
 	}
 	if len(names) == 0 {
 		if r.job.bounded() {
-			return nil, fmt.Errorf("no topic matches %q", r.job.Topics)
+			return nil, fmt.Errorf("no topic matches %s", output.Quoted(r.job.Topics))
 		}
-		r.job.Note(fmt.Sprintf("no topic matches %q yet: waiting for one", r.job.Topics))
+		r.job.Note(fmt.Sprintf("no topic matches %s yet: waiting for one", output.Quoted(r.job.Topics)))
 	}
 	return names, nil
 }

@@ -42,7 +42,7 @@ type Description struct {
 	ProtocolType string      `json:"protocol_type"`
 	Protocol     string      `json:"protocol"` // the assignor
 	Coordinator  int32       `json:"coordinator"`
-	Lag          int64       `json:"lag"` // of all partitions with a committed offset
+	Lag          *int64      `json:"lag"` // of all partitions with a committed offset; nil: of none it is known
 	Members      []Member    `json:"members"`
 	Partitions   []Partition `json:"partitions"`
 }
@@ -97,18 +97,23 @@ func List(ctx context.Context, c *client.Cluster) ([]Summary, error) {
 	return list, nil
 }
 
-// Describe returns the groups in the order asked for. A group that does not
-// exist is an error.
-func Describe(ctx context.Context, c *client.Cluster, names []string) ([]Description, error) {
-	out := make([]Description, 0, len(names))
+// Describe returns the groups in the order asked for, and of those that cannot be
+// described why not.
+func Describe(ctx context.Context, c *client.Cluster, names []string) (list []Description, failed []error, err error) {
+	list = make([]Description, 0, len(names))
 	for _, name := range names {
 		d, err := describe(ctx, c, name)
-		if err != nil {
-			return nil, err
+		var unreachable *client.UnreachableError
+		switch {
+		case errors.As(err, &unreachable) || ctx.Err() != nil:
+			return nil, nil, err
+		case err != nil:
+			failed = append(failed, err)
+		default:
+			list = append(list, d)
 		}
-		out = append(out, d)
 	}
-	return out, nil
+	return list, failed, nil
 }
 
 // ErrNoGroup is wrapped where a group does not exist.
@@ -257,11 +262,18 @@ func fillPartitions(ctx context.Context, c *client.Cluster, d *Description, comm
 		if r.End != nil && r.Committed != nil {
 			lag := max(*r.End-*r.Committed, 0)
 			r.Lag = &lag
-			d.Lag += lag
+			d.addLag(lag)
 		}
 		d.Partitions = append(d.Partitions, *r)
 	}
 	return nil
+}
+
+func (d *Description) addLag(n int64) {
+	if d.Lag != nil {
+		n += *d.Lag
+	}
+	d.Lag = &n
 }
 
 // Delete removes groups and their committed offsets.

@@ -116,3 +116,27 @@ func TestActiveErrorNamesAFewMembers(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", e, want)
 	}
 }
+
+// TestTotalLagClaimsNothingUnknown: during the first rebalance of a group it was 0.
+func TestTotalLagClaimsNothingUnknown(t *testing.T) {
+	n := func(n int64) *int64 { return &n }
+	committed, bare := Partition{Committed: n(3), End: n(10), Lag: n(7)}, Partition{End: n(10)}
+	deleted := Partition{Committed: n(3), Error: "no such topic"}
+	members := []Member{{MemberID: "m"}}
+	for _, c := range []struct {
+		d    Description
+		want string
+	}{
+		{Description{Members: members}, "- (nothing is assigned yet, and no partition has a committed offset)"},
+		{Description{}, "- (no partition has a committed offset)"},
+		{Description{Members: members, Partitions: []Partition{bare, bare}}, "- (no partition has a committed offset)"},
+		{Description{Partitions: []Partition{deleted, bare}}, "- (of no partition with a committed offset is the end known)"},
+		{Description{Lag: n(7), Partitions: []Partition{committed}}, "7"},
+		{Description{Lag: n(0), Partitions: []Partition{{Committed: n(3), End: n(3), Lag: n(0)}}}, "0"},
+		{Description{Lag: n(7), Partitions: []Partition{committed, bare, deleted}}, "7, and 1 partition without a committed offset, and 1 partition whose end is not known"},
+	} {
+		if got := totalLag(&c.d); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.d, got, c.want)
+		}
+	}
+}

@@ -34,21 +34,34 @@ func PrintDescriptions(w io.Writer, format output.Format, list []Description) er
 	return output.WriteEach(w, format, list, printDescription)
 }
 
-// totalLag is the lag of all partitions, as far as they have one.
+// totalLag is the lag of all partitions, as far as they have one. Before the first
+// assignment of a group that has committed nothing, there are no partitions at all.
 func totalLag(d *Description) string {
-	lag, without := output.Count(d.Lag), 0
+	uncommitted, unknown := 0, 0
 	for i := range d.Partitions {
-		if d.Partitions[i].Committed == nil {
-			without++
+		switch p := &d.Partitions[i]; {
+		case p.Committed == nil:
+			uncommitted++
+		case p.Lag == nil:
+			unknown++
 		}
 	}
 	switch {
-	case without == 0:
-		return lag
-	case without == len(d.Partitions):
+	case d.Lag == nil && unknown > 0:
+		return "- (of no partition with a committed offset is the end known)"
+	case d.Lag == nil && len(d.Partitions) == 0 && len(d.Members) > 0:
+		return "- (nothing is assigned yet, and no partition has a committed offset)"
+	case d.Lag == nil:
 		return "- (no partition has a committed offset)"
 	}
-	return fmt.Sprintf("%s, and %s without a committed offset", lag, output.Plural(int64(without), "partition"))
+	text := output.Count(*d.Lag)
+	if uncommitted > 0 {
+		text += fmt.Sprintf(", and %s without a committed offset", output.Plural(int64(uncommitted), "partition"))
+	}
+	if unknown > 0 {
+		text += fmt.Sprintf(", and %s whose end is not known", output.Plural(int64(unknown), "partition"))
+	}
+	return text
 }
 
 func printDescription(w io.Writer, d Description) error {

@@ -134,16 +134,12 @@ func move(p position.Partition, target Target, b position.Bounds, current *int64
 	case ToTime:
 		want = at
 		if at >= b.End {
-			m.Note = "no record is so recent: to the end"
+			m.Note = position.NoteNoneSoRecent
 		}
 	}
-	got := b.Clamp(want)
-	switch {
-	case target.Kind == ToTime: // retention and trims may move the bounds meanwhile
-	case got > want:
-		m.Note = fmt.Sprintf("%d is before the start of the log", want)
-	case got < want:
-		m.Note = fmt.Sprintf("%d is after the end of the log", want)
+	got, note := b.Inside(want)
+	if target.Kind != ToTime { // retention and trims may move the bounds meanwhile
+		m.Note = note
 	}
 	return m.to(got, b)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/format"
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 )
 
 // Format is how the input is divided into records.
@@ -336,7 +337,7 @@ func (r *reader) parseLine(line []byte) (rec kgo.Record, skip bool, err error) {
 	case r.parse.KeepPartition && !parsed.HasPartition:
 		return rec, false, errors.New(`the field "partition" is missing, which --keep-partition needs`)
 	case r.parse.KeepPartition && int(rec.Partition) >= r.parse.Partitions:
-		return rec, false, fmt.Errorf("the topic has no partition %d, only %d partitions", rec.Partition, r.parse.Partitions)
+		return rec, false, fmt.Errorf("the topic has no partition %d: it has %s", rec.Partition, output.Plural(int64(r.parse.Partitions), "partition"))
 	}
 	if rec.Key == nil {
 		rec.Key = r.parse.Key

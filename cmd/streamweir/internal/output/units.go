@@ -62,6 +62,15 @@ func Plural(n int64, noun string) string {
 	return Count(n) + " " + noun + "s"
 }
 
+// Quoted writes names in quotes, with commas between them.
+func Quoted(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = strconv.Quote(name)
+	}
+	return strings.Join(quoted, ", ")
+}
+
 // Clock writes a duration as a stop watch does: "0:42", "1:02:03".
 func Clock(d time.Duration) string {
 	s := int64(d.Round(time.Second) / time.Second)

@@ -87,6 +87,21 @@ type Bounds struct {
 // Clamp returns the offset inside the bounds that is nearest to n.
 func (b Bounds) Clamp(n int64) int64 { return min(max(n, b.Start), b.End) }
 
+// Inside returns the offset inside the bounds that is nearest to n, and says so
+// where that is another one.
+func (b Bounds) Inside(n int64) (at int64, note string) {
+	switch at = b.Clamp(n); {
+	case at > n:
+		note = fmt.Sprintf("%d is before the start of the log", n)
+	case at < n:
+		note = fmt.Sprintf("%d is after the end of the log", n)
+	}
+	return at, note
+}
+
+// NoteNoneSoRecent is for a time after the last record.
+const NoteNoneSoRecent = "no record is so recent: to the end"
+
 // Finder looks offsets up.
 type Finder struct {
 	Cluster *client.Cluster

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,7 +78,7 @@ func (d Delivery) Options() ([]kgo.Opt, error) {
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}[d.Codec]
 	if !ok {
-		return nil, fmt.Errorf("codec %q is not known: there are %v", d.Codec, Codecs())
+		return nil, fmt.Errorf("codec %q is not known: there are %s", d.Codec, strings.Join(Codecs(), ", "))
 	}
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(codec),

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/streamweir/streamweir/broker"
+	"github.com/streamweir/streamweir/broker/config"
 	"github.com/streamweir/streamweir/broker/kafkaapi"
 	"github.com/streamweir/streamweir/broker/quota"
 	"github.com/streamweir/streamweir/storage"
@@ -63,8 +64,8 @@ func newAdmin(log *zap.Logger, limits adminLimits) *admin {
 	return a
 }
 
-func (a *admin) listen(addr string) error {
-	l, err := listen(addr)
+func (a *admin) listen(cfg *config.Config) error {
+	l, err := adminEndpoint(cfg).listen(cfg.DataDir)
 	if err != nil {
 		return err
 	}

@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/streamweir/streamweir/broker/config"
 )
 
 func startAdmin(t *testing.T, limits adminLimits) *admin {
 	t.Helper()
 	a := newAdmin(zap.NewNop(), limits)
-	if err := a.listen("127.0.0.1:0"); err != nil {
+	if err := a.listen(&config.Config{AdminListener: "127.0.0.1:0"}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(a.close)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -39,10 +38,13 @@ func Run(ctx context.Context, cfg *config.Config, warnings []string, version str
 	// The admin address answers first, so that whoever watches the start sees
 	// it: /healthz at once, /readyz when clients are served.
 	adm := newAdmin(log, defaultAdminLimits())
-	if err := adm.listen(cfg.AdminListener); err != nil {
+	if err := adm.listen(cfg); err != nil {
 		return err
 	}
 	defer adm.close()
+	if err := checkPorts(cfg); err != nil {
+		return err
+	}
 
 	opened, err := badgerstore.Open(badgerstore.Options{
 		Dir: cfg.DataDir, SyncAlways: cfg.StorageSync == "always",
@@ -137,11 +139,3 @@ const (
 	sameMessages     = 20
 	sameMessagesThen = 1000
 )
-
-func listen(addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen for the admin endpoints on %s: %w", addr, err)
-	}
-	return l, nil
-}

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
+	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
 )
 
@@ -55,23 +57,36 @@ const (
 	shardClosed = "closed"
 )
 
+// Described is what there is to tell about several streams.
+type Described struct {
+	List   []Description
+	Failed []error // why some cannot be described
+	Rates  error   // why none have rates
+}
+
 // Describe returns the descriptions of streams. They have rates where the
-// server's metrics can be had; ratesErr says why not.
-func Describe(ctx context.Context, c *Client, names []string, metrics Metrics) (list []Description, ratesErr, err error) {
+// server's metrics can be had.
+func Describe(ctx context.Context, c *Client, names []string, metrics Metrics) (*Described, error) {
 	measured, ratesErr := metrics.fetch(ctx)
-	list = make([]Description, 0, len(names))
+	out := &Described{List: make([]Description, 0, len(names)), Rates: ratesErr}
 	for _, name := range names {
 		d, err := describe(ctx, c, name)
 		if err != nil {
-			return nil, nil, fmt.Errorf("stream %q: %w", name, err)
+			err = fmt.Errorf("stream %q: %w", name, err)
+			var unreachable *client.UnreachableError
+			if errors.As(err, &unreachable) || ctx.Err() != nil {
+				return nil, err
+			}
+			out.Failed = append(out.Failed, err)
+			continue
 		}
 		d.Rates = measured.of(name, "")
 		for i := range d.Shards {
 			d.Shards[i].Rates = measured.of(name, d.Shards[i].ID)
 		}
-		list = append(list, *d)
+		out.List = append(out.List, *d)
 	}
-	return list, ratesErr, nil
+	return out, nil
 }
 
 func describe(ctx context.Context, c *Client, name string) (*Description, error) {

@@ -85,7 +85,15 @@ func Limits(ctx context.Context, c *Client, stream string, p *input.Parsing) err
 	return nil
 }
 
+// check refuses what the stream would, and what it would lose: only lines of JSON
+// have headers, or null for a value.
 func check(rec *kgo.Record, limit int) error {
+	if len(rec.Headers) > 0 {
+		return errors.New("the record has headers, which a Kinesis record cannot hold")
+	}
+	if rec.Value == nil {
+		return errors.New(`the value is null, which a Kinesis record cannot hold; write "" for empty data`)
+	}
 	if size := len(rec.Key) + len(rec.Value); size > limit {
 		return fmt.Errorf("the record has %d bytes; the stream takes at most %d", size, limit)
 	}
@@ -199,9 +207,6 @@ func (p *put) take(ctx context.Context, r kgo.Record, at input.Origin) bool {
 		key = strconv.FormatUint(rand.Uint64(), 36)
 	}
 	one := pending{entry: types.PutRecordsRequestEntry{PartitionKey: &key, Data: r.Value}, size: len(key) + len(r.Value), at: at}
-	if one.entry.Data == nil {
-		one.entry.Data = []byte{}
-	}
 	p.waiting.Add(int64(one.size))
 	select {
 	case p.records <- one:

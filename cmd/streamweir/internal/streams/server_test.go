@@ -88,6 +88,26 @@ func TestCreateSaysWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestDescribeShowsTheOthers: one wrong name hid the streams that are there.
+func TestDescribeShowsTheOthers(t *testing.T) {
+	calls := 0
+	server := httptest.NewServer(actions{
+		"DescribeStreamSummary": func(w http.ResponseWriter) {
+			if calls++; calls == 1 {
+				refuses("ResourceNotFoundException")(w)
+				return
+			}
+			says(activeStream)(w)
+		},
+		"ListShards": says(`{"Shards":[]}`), "ListStreamConsumers": says(`{"Consumers":[]}`), "ListTagsForStream": says(`{"Tags":[],"HasMoreTags":false}`),
+	})
+	defer server.Close()
+	got, err := Describe(t.Context(), openAt(t, server.URL), []string{"nope", "s"}, Metrics{})
+	if err != nil || len(got.List) != 1 || got.List[0].Name != "s" || len(got.Failed) != 1 || got.Failed[0].Error() != `stream "nope": no (ResourceNotFoundException)` {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestNotTheAPI: what Go and the SDK say of a wrong port came through as it was,
 // and with the exit status of a refusal.
 func TestNotTheAPI(t *testing.T) {
@@ -136,6 +156,34 @@ func TestNobodyReadsAnyMore(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		server.Close()
+	}
+}
+
+// TestTailSaysWhatHelpsAgainstTheLimit: it only told of the limit.
+func TestTailSaysWhatHelpsAgainstTheLimit(t *testing.T) {
+	code := "LimitExceededException"
+	server := httptest.NewServer(actions{
+		"ListShards":             says(`{"Shards":[]}`),
+		"DescribeStreamSummary":  says(activeStream),
+		"RegisterStreamConsumer": func(w http.ResponseWriter) { refuses(code)(w) },
+	})
+	defer server.Close()
+	tail := func() string {
+		job := &GetJob{Stream: "s", From: types.StartingPosition{Type: types.ShardIteratorTypeLatest}, Note: func(string) {}}
+		return fmt.Sprint(Tail(t.Context(), openAt(t, server.URL), job, io.Discard))
+	}
+	got := tail()
+	for _, want := range []string{
+		"register a consumer: no (LimitExceededException)\ntail registers a consumer, streamweir-tail-..., for as long as it runs",
+		"aws kinesis deregister-stream-consumer --endpoint-url " + server.URL + " --stream-arn arn:aws:kinesis:us-east-1:000000000000:stream/s --consumer-name NAME\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
+		}
+	}
+	code = "AccessDeniedException"
+	if got, want := tail(), "register a consumer: no (AccessDeniedException)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

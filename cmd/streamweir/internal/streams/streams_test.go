@@ -178,6 +178,11 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // putLines sends lines to an api.
 func putLines(t *testing.T, a *api, keepGoing bool, lines string) (PutSummary, []string, error) {
 	t.Helper()
+	return putAs(t, a, keepGoing, lines, input.Lines)
+}
+
+func putAs(t *testing.T, a *api, keepGoing bool, lines string, form input.Format) (PutSummary, []string, error) {
+	t.Helper()
 	server := httptest.NewServer(a)
 	defer server.Close()
 	c, err := Open(t.Context(), Config{Endpoint: server.URL, Timeout: 10 * time.Second, Version: "test"})
@@ -188,7 +193,7 @@ func putLines(t *testing.T, a *api, keepGoing bool, lines string) (PutSummary, [
 	job := &PutJob{
 		Stream: "s", KeepGoing: keepGoing, Patience: time.Second,
 		Inputs: []input.File{{Size: -1, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(lines)), nil }}},
-		Parsing: input.Parsing{Format: input.Lines, Delimiter: []byte("\n"), Partition: input.AnyPartition, MaxRecordBytes: 100,
+		Parsing: input.Parsing{Format: form, Delimiter: []byte("\n"), Partition: input.AnyPartition, MaxRecordBytes: 100,
 			TooLarge: func() error { return errors.New("too large") }, Check: func(rec *kgo.Record) error { return check(rec, 100) }},
 		Report: func(e *input.RecordError) { told = append(told, e.Error()) },
 		Note:   func(text string) { told = append(told, text) },
@@ -226,6 +231,31 @@ func TestPutTellsWhatFailed(t *testing.T) {
 	s, told, err = putLines(t, a, true, "a\n"+strings.Repeat("x", 200)+"\nb\n")
 	if err != nil || s.Acknowledged != 2 || s.Failed != 1 || len(told) != 1 || !strings.HasPrefix(told[0], "line 2: ") {
 		t.Errorf("one too large: %+v, %q, %v", s, told, err)
+	}
+}
+
+// TestPutRefusesWhatARecordCannotHold: headers were dropped, and null became "".
+func TestPutRefusesWhatARecordCannotHold(t *testing.T) {
+	a := &api{answer: func(int, []string) (map[int]string, string) { return nil, "" }}
+	s, told, err := putAs(t, a, true, `{"value":"a","headers":[{"key":"h","value":"1"}]}
+{"value":null}
+{"value":"b","headers":[]}
+{"value":"c","headers":null}
+{"value":"","key":null}
+`, input.JSON)
+	want := []string{
+		"line 1: the record has headers, which a Kinesis record cannot hold",
+		`line 2: the value is null, which a Kinesis record cannot hold; write "" for empty data`,
+	}
+	if err != nil || s.Acknowledged != 3 || s.Failed != 2 || !slices.Equal(told, want) || !slices.Equal(a.got, []string{"b", "c", ""}) {
+		t.Errorf("%+v, got %q, told %q, %v", s, a.got, told, err)
+	}
+	for _, form := range []input.Format{input.Lines, input.Whole} {
+		a.got = nil
+		s, told, err = putAs(t, a, true, map[input.Format]string{input.Lines: "\n"}[form], form)
+		if err != nil || s.Acknowledged != 1 || !slices.Equal(a.got, []string{""}) {
+			t.Errorf("empty data as %s: %+v, got %q, told %q, %v", form, s, a.got, told, err)
+		}
 	}
 }
 

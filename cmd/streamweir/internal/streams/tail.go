@@ -36,8 +36,11 @@ func Tail(ctx context.Context, c *Client, job *GetJob, w io.Writer) (err error) 
 	if err != nil {
 		return job.finish(ctx, fmt.Errorf("stream %q: %w", job.Stream, err))
 	}
-	name := fmt.Sprintf("streamweir-tail-%08x", rand.Uint32())
+	name := fmt.Sprintf("%s%08x", tailPrefix, rand.Uint32())
 	out, err := call(ctx, c, c.RegisterStreamConsumer, &kinesis.RegisterStreamConsumerInput{StreamARN: s.StreamARN, ConsumerName: &name})
+	if isCode(err, overLimit) {
+		err = c.withRemedy(err, job.Stream, aws.ToString(s.StreamARN))
+	}
 	if err != nil {
 		return job.finish(ctx, fmt.Errorf("register a consumer: %w", err))
 	}
@@ -52,6 +55,19 @@ func Tail(ctx context.Context, c *Client, job *GetJob, w io.Writer) (err error) 
 	}
 	job.Note(fmt.Sprintf("following %q as consumer %s", job.Stream, name))
 	return job.finish(ctx, walk(ctx, t.read, math.MaxInt, nodes))
+}
+
+// tailPrefix begins the names of our own consumers, so that those that were left
+// behind can be told from others.
+const tailPrefix = "streamweir-tail-"
+
+// withRemedy says what helps where a stream can have no more consumers.
+func (c *Client) withRemedy(err error, stream, arn string) error {
+	return fmt.Errorf("%w\n"+
+		"tail registers a consumer, %s..., for as long as it runs; one that was killed leaves it behind.\n"+
+		"`streamweir stream describe %s` lists the consumers, and one that is of no more use goes with\n"+
+		"  aws kinesis deregister-stream-consumer --endpoint-url %s --stream-arn %s --consumer-name NAME\n"+
+		"`streamweir stream get` needs none", err, tailPrefix, stream, c.cfg.Endpoint, arn)
 }
 
 // tailer follows shards by subscription.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/client"
@@ -59,12 +58,16 @@ func Create(ctx context.Context, c *client.Cluster, names []string, spec Spec) (
 		case r.Err != nil:
 			return output.Result{Err: client.WithDetail(r.Err, r.ErrMessage)}
 		}
-		detail := ""
-		if r.NumPartitions > 0 {
-			detail = output.Plural(int64(r.NumPartitions), "partition")
-		}
-		return output.Result{Done: done, Detail: detail}
+		return withPartitions(output.Result{Done: done}, r.NumPartitions)
 	}), nil
+}
+
+// withPartitions says how many partitions a topic has; 0 is not known.
+func withPartitions(r output.Result, n int32) output.Result {
+	if n > 0 {
+		r.Partitions, r.Detail = n, output.Plural(int64(n), "partition")
+	}
+	return r
 }
 
 var errNoAnswer = errors.New("the broker did not answer for it")
@@ -117,170 +120,6 @@ func Delete(ctx context.Context, c *client.Cluster, names []string, ifExists boo
 	}), nil
 }
 
-// Change says what to alter on existing topics.
-type Change struct {
-	Set        []string // KEY=VALUE
-	Unset      []string // back to the default
-	Partitions int32    // grow to so many; 0 leaves them
-	Add        int32    // grow by so many; 0 leaves them
-	DryRun     bool
-}
-
-// Empty says that nothing is to be altered.
-func (ch Change) Empty() bool {
-	return len(ch.Set)+len(ch.Unset) == 0 && ch.Partitions == 0 && ch.Add == 0
-}
-
-// Check says what is wrong with a Change before any broker is asked.
-func (ch Change) Check() error {
-	settings, err := parseSettings(ch.Set)
-	if err != nil {
-		return err
-	}
-	for _, key := range ch.Unset {
-		if _, both := settings[key]; both || strings.Contains(key, "=") {
-			return fmt.Errorf("config %q cannot be unset: give only its name, and not to --set as well", key)
-		}
-	}
-	if ch.Partitions < 0 {
-		return fmt.Errorf("--partitions must be above zero, not %d", ch.Partitions)
-	}
-	return nil
-}
-
-func (ch Change) done() string {
-	if ch.DryRun {
-		return "would alter"
-	}
-	return "altered"
-}
-
-// Alter changes topics: configs first, since they are the part that can be
-// taken back.
-func Alter(ctx context.Context, c *client.Cluster, names []string, ch Change) ([]output.Result, error) {
-	results := collect(names, func(string) output.Result { return output.Result{Done: ch.done()} })
-	if len(ch.Set)+len(ch.Unset) > 0 {
-		if err := alterConfigs(ctx, c, results, ch); err != nil {
-			return nil, err
-		}
-	}
-	if ch.Partitions > 0 || ch.Add > 0 {
-		if err := addPartitions(ctx, c, results, ch); err != nil {
-			return nil, err
-		}
-	}
-	return results, nil
-}
-
-func alterConfigs(ctx context.Context, c *client.Cluster, results []output.Result, ch Change) error {
-	settings, err := parseSettings(ch.Set)
-	if err != nil {
-		return err
-	}
-	var alter []kadm.AlterConfig
-	for key, value := range settings {
-		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: value})
-	}
-	if err := checkUnset(ctx, c, results, ch.Unset); err != nil {
-		return err
-	}
-	names := pending(results)
-	if len(names) == 0 {
-		return nil
-	}
-	for _, key := range ch.Unset {
-		alter = append(alter, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: key})
-	}
-	slices.SortFunc(alter, func(a, b kadm.AlterConfig) int { return strings.Compare(a.Name, b.Name) })
-	ctx, cancel := c.Limit(ctx)
-	defer cancel()
-	send := c.Admin.AlterTopicConfigs
-	if ch.DryRun {
-		send = c.Admin.ValidateAlterTopicConfigs
-	}
-	responses, err := send(ctx, alter, names...)
-	if err != nil {
-		return fmt.Errorf("alter configs: %w", c.Explain(err))
-	}
-	for _, r := range responses {
-		fail(results, r.Name, client.WithDetail(r.Err, r.ErrMessage))
-	}
-	return nil
-}
-
-// checkUnset fails the topics that have no config of such a name. A broker
-// takes the deletion of any name, known or not, as Apache Kafka does; there too
-// it is the tool that finds the misspelt one.
-func checkUnset(ctx context.Context, c *client.Cluster, results []output.Result, unset []string) error {
-	if len(unset) == 0 {
-		return nil
-	}
-	ctx, cancel := c.Limit(ctx)
-	defer cancel()
-	resources, err := c.Admin.DescribeTopicConfigs(ctx, pending(results)...)
-	if err != nil {
-		return fmt.Errorf("describe configs: %w", c.Explain(err))
-	}
-	for _, r := range resources {
-		if r.Err != nil {
-			fail(results, r.Name, client.WithDetail(r.Err, r.ErrMessage))
-			continue
-		}
-		for _, key := range unset {
-			if !slices.ContainsFunc(r.Configs, func(have kadm.Config) bool { return have.Key == key }) {
-				fail(results, r.Name, fmt.Errorf("topics have no config %q", key))
-			}
-		}
-	}
-	return nil
-}
-
-func addPartitions(ctx context.Context, c *client.Cluster, results []output.Result, ch Change) error {
-	names := pending(results)
-	if len(names) == 0 {
-		return nil
-	}
-	ctx, cancel := c.Limit(ctx)
-	defer cancel()
-	admin := c.Admin
-	send, n := admin.UpdatePartitions, ch.Partitions
-	switch {
-	case ch.Add > 0 && ch.DryRun:
-		send, n = admin.ValidateCreatePartitions, ch.Add
-	case ch.Add > 0:
-		send, n = admin.CreatePartitions, ch.Add
-	case ch.DryRun:
-		send = admin.ValidateUpdatePartitions
-	}
-	responses, err := send(ctx, int(n), names...)
-	if err != nil {
-		return fmt.Errorf("add partitions: %w", c.Explain(err))
-	}
-	for _, r := range responses {
-		fail(results, r.Topic, client.WithDetail(r.Err, r.ErrMessage))
-	}
-	return nil
-}
-
-// pending lists the topics for which nothing has failed yet.
-func pending(results []output.Result) []string {
-	var names []string
-	for _, r := range results {
-		if r.Err == nil {
-			names = append(names, r.Name)
-		}
-	}
-	return names
-}
-
-func fail(results []output.Result, name string, err error) {
-	for i := range results {
-		if results[i].Name == name && err != nil {
-			results[i].Done, results[i].Err = "", err
-		}
-	}
-}
-
 // Range is what a partition holds, and, if a time was asked for, where that
 // time is.
 type Range struct {
@@ -292,65 +131,79 @@ type Range struct {
 	At        *int64 `json:"at_offset,omitempty"` // where the position is
 }
 
-// Offsets returns the ranges of the selected partitions. If at is given, each
-// range says where that position is.
-func Offsets(ctx context.Context, c *client.Cluster, selection []position.Selection, at *position.Position) ([]Range, error) {
-	ps, err := Select(ctx, c, selection)
+// Offsets returns the ranges of the selected partitions, and of those that are not
+// there says so. If at is given, each range says where that position is.
+func Offsets(ctx context.Context, c *client.Cluster, selection []position.Selection, at *position.Position) (ranges []Range, failed []error, err error) {
+	ps, failed, err := resolve(ctx, c, selection)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	finder := position.Finder{Cluster: c}
 	bounds, err := finder.Bounds(ctx, ps)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var found map[position.Partition]int64
 	if at != nil {
 		if found, err = finder.Offsets(ctx, *at, bounds); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	out := make([]Range, 0, len(ps))
+	ranges = make([]Range, 0, len(ps))
 	for _, p := range ps {
 		b := bounds[p]
 		r := Range{Topic: p.Topic, Partition: p.Partition, Start: b.Start, End: b.End, Records: b.End - b.Start}
 		if n, ok := found[p]; ok {
 			r.At = &n
 		}
-		out = append(out, r)
+		ranges = append(ranges, r)
 	}
-	return out, nil
+	return ranges, failed, nil
 }
 
-// Select resolves topics and partitions against the cluster, in order.
+// Select resolves topics and partitions against the cluster, in order. It fails
+// if one is not there.
 func Select(ctx context.Context, c *client.Cluster, selection []position.Selection) ([]position.Partition, error) {
+	ps, failed, err := resolve(ctx, c, selection)
+	if err == nil && len(failed) > 0 {
+		err = failed[0]
+	}
+	return ps, err
+}
+
+func resolve(ctx context.Context, c *client.Cluster, selection []position.Selection) (ps []position.Partition, failed []error, err error) {
 	names := make([]string, 0, len(selection))
 	for _, s := range selection {
 		names = append(names, s.Topic)
 	}
-	details, err := metadata(ctx, c, names)
+	details, failed, err := metadata(ctx, c, names)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	seen := make(map[position.Partition]bool)
-	var ps []position.Partition
 	for _, s := range selection {
-		have := details[s.Topic].Partitions.Numbers()
+		d, ok := details[s.Topic]
+		if !ok {
+			continue
+		}
+		have := d.Partitions.Numbers()
 		want := s.Partitions
 		if want == nil {
 			want = have
 		}
 		for _, n := range want {
 			p := position.Partition{Topic: s.Topic, Partition: n}
-			if !slices.Contains(have, n) {
-				return nil, fmt.Errorf("topic %q has no partition %d: it has %s", s.Topic, n, output.Plural(int64(len(have)), "partition"))
-			}
-			if !seen[p] {
-				seen[p] = true
+			switch {
+			case seen[p]:
+				continue
+			case !slices.Contains(have, n):
+				failed = append(failed, fmt.Errorf("topic %q has no partition %d: it has %s", s.Topic, n, output.Plural(int64(len(have)), "partition")))
+			default:
 				ps = append(ps, p)
 			}
+			seen[p] = true
 		}
 	}
 	position.Sort(ps)
-	return ps, nil
+	return ps, failed, nil
 }

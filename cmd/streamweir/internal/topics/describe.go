@@ -91,43 +91,53 @@ func summarize(d kadm.TopicDetail) Summary {
 	}
 }
 
-// Describe returns the topics in the order asked for. A topic that does not
-// exist is an error.
-func Describe(ctx context.Context, c *client.Cluster, names []string, allConfigs bool) ([]Description, error) {
-	details, err := metadata(ctx, c, names)
-	if err != nil {
-		return nil, err
+// Describe returns the topics in the order asked for, and of those that cannot be
+// described why not.
+func Describe(ctx context.Context, c *client.Cluster, names []string, allConfigs bool) (list []Description, failed []error, err error) {
+	list = []Description{}
+	details, failed, err := metadata(ctx, c, names)
+	if err != nil || len(details) == 0 {
+		return list, failed, err
 	}
-	configs, err := Configs(ctx, c, names, allConfigs)
+	configs, refused, err := Configs(ctx, c, details.Names(), allConfigs)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sizes := diskSizes(ctx, c, details)
-	out := make([]Description, 0, len(names))
 	for _, name := range names {
-		out = append(out, describe(ctx, c, details[name], configs[name], sizes))
+		d, ok := details[name]
+		if _, described := configs[name]; ok && described {
+			list = append(list, describe(ctx, c, d, configs[name], sizes))
+		}
 	}
-	return out, nil
+	return list, append(failed, refused...), nil
 }
 
-// metadata loads topics and fails on the first that cannot be described.
-func metadata(ctx context.Context, c *client.Cluster, names []string) (kadm.TopicDetails, error) {
+// metadata loads topics, and says of those that cannot be described why not.
+func metadata(ctx context.Context, c *client.Cluster, names []string) (known kadm.TopicDetails, failed []error, err error) {
 	ctx, cancel := c.Limit(ctx)
 	defer cancel()
 	details, err := c.Admin.ListTopicsWithInternal(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("describe topics: %w", c.Explain(err))
+		return nil, nil, fmt.Errorf("describe topics: %w", c.Explain(err))
 	}
+	known = kadm.TopicDetails{}
+	asked := map[string]bool{}
 	for _, name := range names {
-		d, ok := details[name]
-		if !ok {
-			return nil, fmt.Errorf("topic %q: the broker did not describe it", name)
+		if asked[name] {
+			continue
 		}
-		if d.Err != nil {
-			return nil, fmt.Errorf("topic %q: %w", name, client.Plain(d.Err))
+		asked[name] = true
+		switch d, ok := details[name]; {
+		case !ok:
+			failed = append(failed, fmt.Errorf("topic %q: the broker did not describe it", name))
+		case d.Err != nil:
+			failed = append(failed, fmt.Errorf("topic %q: %w", name, client.Plain(d.Err)))
+		default:
+			known[name] = d
 		}
 	}
-	return details, nil
+	return known, failed, nil
 }
 
 func describe(ctx context.Context, c *client.Cluster, d kadm.TopicDetail, configs []Config, sizes map[position.Partition]diskSize) Description {
@@ -214,18 +224,19 @@ func diskSizes(ctx context.Context, c *client.Cluster, details kadm.TopicDetails
 }
 
 // Configs returns the settings of topics, by name: those that differ from the
-// built-in defaults, or all.
-func Configs(ctx context.Context, c *client.Cluster, names []string, all bool) (map[string][]Config, error) {
+// built-in defaults, or all. Of topics whose settings cannot be had it says why not.
+func Configs(ctx context.Context, c *client.Cluster, names []string, all bool) (byTopic map[string][]Config, failed []error, err error) {
 	ctx, cancel := c.Limit(ctx)
 	defer cancel()
 	resources, err := c.Admin.DescribeTopicConfigs(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("describe configs: %w", c.Explain(err))
+		return nil, nil, fmt.Errorf("describe configs: %w", c.Explain(err))
 	}
-	out := make(map[string][]Config, len(names))
+	byTopic = make(map[string][]Config, len(names))
 	for _, r := range resources {
 		if r.Err != nil {
-			return nil, fmt.Errorf("configs of topic %q: %w", r.Name, client.WithDetail(r.Err, r.ErrMessage))
+			failed = append(failed, fmt.Errorf("configs of topic %q: %w", r.Name, client.WithDetail(r.Err, r.ErrMessage)))
+			continue
 		}
 		configs := []Config{}
 		for _, cfg := range r.Configs {
@@ -234,9 +245,9 @@ func Configs(ctx context.Context, c *client.Cluster, names []string, all bool) (
 			}
 		}
 		sort.Slice(configs, func(i, j int) bool { return configs[i].Name < configs[j].Name })
-		out[r.Name] = configs
+		byTopic[r.Name] = configs
 	}
-	return out, nil
+	return byTopic, failed, nil
 }
 
 // sourceName says where a value was set.

@@ -3,6 +3,7 @@ package topics
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/streamweir/streamweir/cmd/streamweir/internal/output"
@@ -150,6 +151,9 @@ func PrintRanges(w io.Writer, format output.Format, ranges []Range, at string) e
 	if format == output.JSON {
 		return output.WriteJSON(w, ranges)
 	}
+	if len(ranges) == 0 { // of nothing that was asked for
+		return nil
+	}
 	header := []string{"TOPIC", "PARTITION", "START", "END", "RECORDS"}
 	if at != "" {
 		header = append(header, "AT "+at)
@@ -168,15 +172,21 @@ func PrintTrimmed(w io.Writer, format output.Format, plan []Trimmed) error {
 		return output.WriteJSON(w, plan)
 	}
 	header := []string{"TOPIC", "PARTITION", "START", "NEW START", "END", "DELETED"}
-	for _, t := range plan {
-		if t.Error != "" {
-			header = append(header, "ERROR")
-			break
-		}
+	notes := slices.ContainsFunc(plan, func(t Trimmed) bool { return t.Note != "" })
+	errs := slices.ContainsFunc(plan, func(t Trimmed) bool { return t.Error != "" })
+	if notes {
+		header = append(header, "NOTE")
+	}
+	if errs {
+		header = append(header, "ERROR")
 	}
 	grid := output.NewGrid(header...)
 	for _, t := range plan {
-		grid.Row(t.Topic, output.Int(t.Partition), output.Int(t.OldStart), output.Int(t.NewStart), output.Int(t.End), output.Int(t.Deleted), t.Error)
+		row := []string{t.Topic, output.Int(t.Partition), output.Int(t.OldStart), output.Int(t.NewStart), output.Int(t.End), output.Int(t.Deleted)}
+		if notes {
+			row = append(row, t.Note)
+		}
+		grid.Row(append(row, t.Error)...)
 	}
 	_, err := grid.WriteTo(w)
 	return err

@@ -23,13 +23,17 @@ type Trimmed struct {
 	NewStart  int64  `json:"new_start_offset"`
 	End       int64  `json:"end_offset"`
 	Deleted   int64  `json:"deleted"`
+	Note      string `json:"note,omitempty"`
 	Error     string `json:"error,omitempty"`
 }
 
 // PlanTrim says what deleting everything before a position would do. Where the
 // broker would refuse, the plan says so.
 func PlanTrim(ctx context.Context, c *client.Cluster, selection []position.Selection, before position.Position) ([]Trimmed, error) {
-	ranges, err := Offsets(ctx, c, selection, &before)
+	ranges, failed, err := Offsets(ctx, c, selection, &before)
+	if err == nil && len(failed) > 0 {
+		err = failed[0]
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +47,10 @@ func PlanTrim(ctx context.Context, c *client.Cluster, selection []position.Selec
 		if why := refused[position.Partition{Topic: r.Topic, Partition: r.Partition}]; why != nil {
 			t.Error = why.Error()
 		} else {
-			t.NewStart = position.Bounds{Start: r.Start, End: r.End}.Clamp(*r.At)
+			t.NewStart, t.Note = position.Bounds{Start: r.Start, End: r.End}.Inside(*r.At)
+			if before.Kind == position.AtTime && *r.At >= r.End {
+				t.Note = position.NoteNoneSoRecent
+			}
 			t.Deleted = t.NewStart - t.OldStart
 		}
 		plan = append(plan, t)
@@ -62,13 +69,16 @@ func refusals(ctx context.Context, c *client.Cluster, ranges []Range) (map[posit
 			names = append(names, r.Topic)
 		}
 	}
-	details, err := metadata(ctx, c, names)
+	details, failed, err := metadata(ctx, c, names)
 	if err != nil {
 		return nil, err
 	}
-	configs, err := Configs(ctx, c, names, true)
+	configs, without, err := Configs(ctx, c, names, true)
 	if err != nil {
 		return nil, err
+	}
+	if failed = append(failed, without...); len(failed) > 0 {
+		return nil, failed[0]
 	}
 	out := map[position.Partition]error{}
 	var nothing kadm.Offsets
