@@ -55,19 +55,40 @@ func (b *body) end(err error) {
 	b.over = true
 }
 
-// What is read and thrown away of a body that is too large, and for how long.
+// What is read and thrown away of a body that is too large, for how long, and how long
+// nothing may come.
 const (
 	drainBytes = 64 << 20
 	drainTime  = 2 * time.Second
+	drainPause = 250 * time.Millisecond
 )
+
+// drain is the rest of a body that is too large. It ends early while other requests
+// wait for a place, which this one holds.
+type drain struct {
+	s   *Server
+	b   *body
+	end time.Time
+}
+
+func (d *drain) Read(p []byte) (int, error) {
+	if len(d.s.waiting) > 0 {
+		return 0, memory.ErrTooLarge
+	}
+	deadline := time.Now().Add(drainPause)
+	if deadline.After(d.end) {
+		deadline = d.end
+	}
+	d.b.until(deadline, false)
+	return d.b.r.Body.Read(p)
+}
 
 // refuseBody answers a request whose body is too large. What is left of that is thrown
 // away first: many clients look for the answer only after they have sent everything,
 // and some never if they are stopped before that.
 func (s *Server) refuseBody(w http.ResponseWriter, b *body) {
 	s.metrics.rejectedRequests.Inc()
-	b.until(time.Now().Add(drainTime), false)
-	_, err := io.CopyN(io.Discard, b.r.Body, drainBytes)
+	_, err := io.CopyN(io.Discard, &drain{s, b, time.Now().Add(drainTime)}, drainBytes)
 	if errors.Is(err, io.EOF) {
 		b.end(nil)
 	} else {

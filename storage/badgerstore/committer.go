@@ -89,7 +89,9 @@ func (c *committer) commit(entries []entry) int {
 	n, need := c.measure(entries)
 	refusal := c.s.refusal(need)
 	if errors.Is(refusal, storage.ErrNoSpace) {
-		c.s.noteFull(refusal, need)
+		if c.s.refusedNeed.Swap(need) == 0 {
+			c.s.tellFull(refusal)
+		}
 	} else if c.s.refusedNeed.Load() != 0 {
 		c.s.refusedNeed.Store(0)
 		c.s.log.Info("there is space on the disk again: appends are taken")

@@ -3,7 +3,6 @@ package badgerstore
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,13 +134,19 @@ func TestOpenWithEmptyFiles(t *testing.T) {
 	}
 	s = mustOpen(t, o)
 	defer s.Close()
+	checkEnds(t, s, f)
+	if err := appendOne(s, f.parts[0], f.next[0], 0, make([]byte, 10_000)); err != nil {
+		t.Error(err)
+	}
+}
+
+// checkEnds checks that all that was fed is there.
+func checkEnds(t *testing.T, s *Store, f *feeder) {
+	t.Helper()
 	for i, p := range f.parts {
 		if _, end := s.Log().Bounds(p); end != f.next[i] {
 			t.Errorf("%s ends at %d, want %d", p, end, f.next[i])
 		}
-	}
-	if err := appendOne(s, f.parts[0], f.next[0], 0, make([]byte, 10_000)); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -163,23 +168,20 @@ func TestBareValueLogsAreRemoved(t *testing.T) {
 		return len(files)
 	}
 	before := map[string]int{logName: count(logName), metaName: count(metaName)}
-	var last string
 	for _, db := range []string{logName, metaName} {
 		for i, size := range []int{valueLogHeaderLen, 4096, maxBareBytes} {
-			last = fmt.Sprintf("%06d.vlog", 900+i)
+			path := valueLogPath(filepath.Join(o.Dir, db), uint32(900+i))
 			header := bytes.Repeat([]byte{0, 7}, valueLogHeaderLen/2)
 			clear(header[:valueLogKeyIDLen])
-			if err := os.WriteFile(filepath.Join(o.Dir, db, last), append(header, make([]byte, size-valueLogHeaderLen)...), 0o600); err != nil {
+			if err := os.WriteFile(path, append(header, make([]byte, size-valueLogHeaderLen)...), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	for range 3 {
 		s = mustOpen(t, o)
-		for i, p := range f.parts {
-			if _, end := s.Log().Bounds(p); end != f.next[i] {
-				t.Errorf("%s ends at %d, want %d", p, end, f.next[i])
-			}
+		checkEnds(t, s, f)
+		for _, p := range f.parts {
 			checkIndex(t, s, p)
 		}
 		if err := s.Close(); err != nil {

@@ -127,7 +127,7 @@ func open(dir *directory, opts Options) (_ *Store, err error) {
 	defer func() {
 		if err != nil {
 			e := s.bounded(func() error { return s.closeDatabases(false) })
-			if !errors.Is(e, storage.ErrNoSpace) { // what err says already
+			if !errors.Is(e, storage.ErrNoSpace) { // then all is left to the end of the process
 				err = errors.Join(err, e)
 			}
 		}
@@ -262,20 +262,16 @@ func (s *Store) Meta() storage.Meta { return s.meta }
 // Health says why the store refuses writes, if it does. After a refusal for
 // want of space, it tells whether there is room for that now.
 func (s *Store) Health() error {
-	need := s.refusedNeed.Load()
-	refusal := s.refusal(need)
-	if need == 0 && errors.Is(refusal, storage.ErrNoSpace) {
-		s.noteFull(refusal, 1)
+	refusal := s.refusal(s.refusedNeed.Load())
+	if errors.Is(refusal, storage.ErrNoSpace) && s.refusedNeed.CompareAndSwap(0, 1) {
+		s.tellFull(refusal)
 	}
 	return refusal
 }
 
-// noteFull notes that so many bytes were refused for want of space. Only the first time
-// is news.
-func (s *Store) noteFull(refusal error, need int64) {
-	if s.refusedNeed.Swap(need) == 0 {
-		s.log.Warn("the disk is full up to the reserve: appends are refused until there is space", zap.Error(refusal))
-	}
+// tellFull logs the first refusal for want of space; the others are no news.
+func (s *Store) tellFull(refusal error) {
+	s.log.Warn("the disk is full up to the reserve: appends are refused until there is space", zap.Error(refusal))
 }
 
 // fail ends all writing. The first error is kept.

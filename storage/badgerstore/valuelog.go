@@ -44,7 +44,10 @@ func prepareValueLog(dir string, fileBytes int64) error {
 		return err
 	}
 	// The empty one comes first: the highest number is never given up.
-	return errors.Join(putEmptyValueLog(dir, newest+1), removeBareValueLogs(dir, newest))
+	if err := putEmptyValueLog(dir, newest+1); err != nil {
+		return err
+	}
+	return removeBareValueLogs(dir, newest)
 }
 
 // cutAtEnd cuts a value log file where its data ends, and reports false where that
@@ -104,8 +107,8 @@ func removeBareValueLogs(dir string, last uint32) error {
 	return nil
 }
 
-// isBare says whether a value log file has no entries: an entry does not begin with
-// a zero, and what was preallocated is all zeros.
+// isBare says whether a value log file has no entries: what was preallocated is all
+// zeros, and no entry is, since it has the length of its key.
 func isBare(path string) (bool, error) {
 	fi, err := os.Stat(path)
 	if err != nil || fi.Size() > maxBareBytes {

@@ -101,10 +101,7 @@ func (m *Manager) locateSequence(sh Shard, at Position, action string) (int64, e
 	case err != nil:
 		return 0, used("")
 	}
-	end := sh.partition.Offsets().High
-	if !sh.IsOpen() {
-		end = sh.End
-	}
+	end := sh.end()
 	if offset > end {
 		// No record has had this number yet.
 		return 0, used("")
@@ -127,9 +124,13 @@ func (m *Manager) Given(t *topic.Topic, sequence string) bool {
 		return true
 	}
 	offset, err := sh.Offset(sequence)
-	end := sh.partition.Offsets().High
+	return err == nil && offset < sh.end()
+}
+
+// end is the offset after the last record.
+func (sh Shard) end() int64 {
 	if !sh.IsOpen() {
-		end = sh.End
+		return sh.End
 	}
-	return err == nil && offset < end
+	return sh.partition.Offsets().High
 }

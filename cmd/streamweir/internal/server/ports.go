@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -71,7 +70,7 @@ func (e endpoint) listen(dataDir string) (net.Listener, error) {
 
 // held says whether another process holds a data directory. It makes nothing.
 func held(dataDir string) bool {
-	f, err := os.Open(filepath.Join(dataDir, "LOCK"))
+	f, err := os.Open(dataDir) // its holder has locked the directory itself
 	if err != nil {
 		return false
 	}
